@@ -1,0 +1,23 @@
+package stack
+
+import "tcpd/ip"
+
+// Link carries IP packets between the stack and the outside. The links of package tun satisfy it.
+//
+// A link has one or more queues. Each queue is read by one goroutine; Write may be called by any.
+type Link interface {
+	// Queues returns the number of queues, at least 1, constant.
+	Queues() int
+	// MTU returns the largest packet, in bytes, that is no super-packet. It may change at any time.
+	MTU() int
+	// Read blocks until the queue has a packet, then hands packets to deliver until the queue is empty or max packets are
+	// read. Packet and offload are borrowed during the call of deliver. An error is final: the link is closed or gone.
+	Read(queue, max int, deliver func(packet []byte, o ip.Offload)) error
+	// Poll is Read without waiting: it returns the number of packets delivered, 0 when there was none.
+	Poll(queue, max int, deliver func(packet []byte, o ip.Offload)) (int, error)
+	// Write sends one packet or super-packet, which is borrowed until Write returns. A packet that the link could not send
+	// is counted by the link and gone, as on any network.
+	Write(queue int, p *ip.Outgoing) error
+	// Close ends every Read with an error.
+	Close() error
+}

@@ -1,0 +1,150 @@
+package tcp
+
+// arriveAck processes the ACK field, the window and SACK blocks: RFC 9293, section 3.10.7.4, fifth; RFC 2018.
+func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
+	// "The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) =< SEG.ACK =<
+	// SND.NXT)." (RFC 5961, section 5.2)
+	if c.snd.nxt.Less(s.ack) || s.ack.Add(int(c.snd.maxWnd)).Less(c.snd.una) {
+		t.challenge(now, c)
+		return DropAckRange
+	}
+	if s.ack.Less(c.snd.una) {
+		return DropNone // an old acknowledgement: nothing in it but data
+	}
+	windowMoved := t.updateWindow(now, c, s)
+	before := c.snd.flight.pipe
+	d := c.delivery(now)
+	if c.sack && s.opts.nsacks > 0 {
+		t.takeSacks(c, s, &d)
+	}
+	progress := s.ack != c.snd.una
+	if progress {
+		t.advanceUna(now, c, s, &d)
+	} else if len(s.payload) == 0 && !windowMoved && !s.flags.has(FIN) && !c.snd.flight.empty() {
+		t.duplicateAck(c)
+	}
+	t.measure(now, c, s, &d)
+	t.respond(now, c, &d, before)
+	if progress {
+		t.finAcked(now, c)
+	}
+	if !c.detached {
+		t.want(c)
+	}
+	return DropNone
+}
+
+// updateWindow takes the send window: RFC 9293, section 3.10.7.4. It returns whether the window is another than before.
+func (t *Table) updateWindow(now Time, c *Conn, s *segment) bool {
+	if !c.snd.wl1.Less(s.seq) && !(c.snd.wl1 == s.seq && c.snd.wl2.LessEq(s.ack)) {
+		return false
+	}
+	wnd := uint32(s.window) << c.snd.scale
+	moved := wnd != c.snd.wnd
+	c.snd.wnd, c.snd.wl1, c.snd.wl2 = wnd, s.seq, s.ack
+	c.snd.maxWnd = max(c.snd.maxWnd, wnd)
+	if c.deadlines[timerPersist] != 0 {
+		// The peer lives: a closed window may stay closed for as long as it answers (RFC 9293, section 3.8.6.1).
+		c.retries = 0
+		if c.snd.windowRoom() >= int(c.snd.mss) {
+			c.stopTimer(timerPersist)
+			c.rtt.backoff = 0
+		}
+	}
+	return moved
+}
+
+// delivery is what one acknowledgement tells about our transmissions.
+type delivery struct {
+	now          Time
+	acked        int // bytes newly acknowledged, cumulatively
+	sacked       int // bytes newly sacked
+	latest       sent
+	any          bool
+	newest       Time // latest transmission that is now delivered and was sent once: the round-trip time
+	hasRTT       bool
+	wentBackward bool // something was delivered that was sent before what was delivered already
+}
+
+func (c *Conn) delivery(now Time) delivery { return delivery{now: now} }
+
+// note takes a record that is delivered now.
+func (d *delivery) note(s *sent) {
+	if s.fate&retransmitted == 0 && (!d.hasRTT || d.newest < s.at) {
+		d.newest, d.hasRTT = s.at, true // Karn: only what was sent once measures (RFC 6298, section 3)
+	}
+	if !d.any || d.latest.at < s.at || d.latest.at == s.at && d.latest.end.Less(s.end) {
+		d.latest, d.any = *s, true
+	}
+}
+
+// takeSacks marks what the peer holds. Blocks that cannot be are ignored (attack class E07).
+func (t *Table) takeSacks(c *Conn, s *segment, d *delivery) {
+	for i, b := range s.opts.sacks[:s.opts.nsacks] {
+		if !b.start.Less(b.end) || c.snd.nxt.Less(b.end) {
+			t.counters.BadSACKs++
+			continue
+		}
+		if b.start.Less(s.ack) {
+			if i == 0 && b.end.LessEq(s.ack) {
+				c.stats.dsacks++ // RFC 2883, section 4.1: a report of a duplicate
+			}
+			continue
+		}
+		d.sacked += c.snd.flight.sack(b, d.note)
+	}
+}
+
+// advanceUna takes a cumulative acknowledgement of something new.
+func (t *Table) advanceUna(now Time, c *Conn, s *segment, d *delivery) {
+	d.acked = s.ack.Sub(c.snd.una)
+	c.snd.flight.ack(s.ack, d.note)
+	data := d.acked
+	if c.snd.finSent && s.ack == c.snd.nxt {
+		data--
+	}
+	c.snd.buf.advance(&t.pool, data)
+	c.snd.buf.trim(&t.pool, false)
+	c.snd.una = s.ack
+	c.snd.dupAcks = 0
+	c.retries, c.rtt.backoff = 0, 0
+	c.stats.bytesAcked += uint64(data)
+	if c.snd.flight.empty() {
+		c.stopTimer(timerRetransmit) // RFC 6298, (5.2)
+		c.stopTimer(timerReorder)
+	} else {
+		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto())) // (5.3)
+	}
+}
+
+// measure takes a sample of the round-trip time: from our own record of transmissions, and from the timestamp when all that
+// is delivered now was sent more than once (RFC 7323, section 4).
+func (t *Table) measure(now Time, c *Conn, s *segment, d *delivery) {
+	switch {
+	case d.hasRTT:
+		c.rtt.sample(now.Sub(d.newest))
+	case d.acked > 0 && c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0:
+		if ms := c.tsNow(now) - s.opts.tsEcr; ms < uint32(maxRTO/Millisecond) {
+			c.rtt.sample(Duration(ms) * Millisecond)
+		}
+	}
+}
+
+// finAcked moves on when our FIN is acknowledged.
+func (t *Table) finAcked(now Time, c *Conn) {
+	if !c.snd.finSent || c.snd.una != c.snd.nxt {
+		t.writable(c)
+		return
+	}
+	switch c.state {
+	case FinWait1:
+		c.setState(FinWait2)
+		if c.released {
+			t.setTimer(c, timerFinWait2, now.Add(finWait2Timeout))
+		}
+	case Closing:
+		t.enterTimeWait(now, c)
+	case LastAck:
+		t.terminate(c, nil)
+	}
+}

@@ -1,0 +1,233 @@
+package tcp
+
+import "io"
+
+// Connect is an application call: it opens a connection. With f.LocalPort 0 a port is chosen. EventConnected tells the end.
+func (t *Table) Connect(now Time, f Flow, o Options) (*Conn, error) {
+	if f.LocalPort == 0 {
+		p, ok := t.choosePort(now, f)
+		if !ok {
+			return nil, ErrPorts
+		}
+		f.LocalPort = p
+	}
+	iss := t.secret.isn(now, &f)
+	if r, ok := t.flows[f]; ok {
+		if r.kind() != refTimeWait || !t.reusable(now, r.index()) {
+			return nil, ErrInUse
+		}
+		w := t.waits.records.at(r.index())
+		if !w.sndNxt.Less(iss) {
+			iss = w.sndNxt + 65537
+		}
+		t.endTimeWait(w)
+		t.counters.TimeWaitReused++
+	}
+	c, err := t.newConn(now, &f, o)
+	if err != nil {
+		return nil, err
+	}
+	c.active = true
+	c.start(iss)
+	c.setState(SynSent)
+	t.want(c)
+	return c, nil
+}
+
+// reusable: our timestamps grow, so the peer can tell a new incarnation a second later (RFC 6191; Linux' tcp_tw_reuse).
+func (t *Table) reusable(now Time, i uint32) bool {
+	w := t.waits.records.at(i)
+	return w.timestamps && now.Sub(w.expires.Add(-timeWaitLength)) > Second
+}
+
+const (
+	firstPort = 32768
+	lastPort  = 60999
+)
+
+// choosePort picks a local port: RFC 6056, algorithm 3, with a random step.
+func (t *Table) choosePort(now Time, f Flow) (uint16, bool) {
+	const n = lastPort - firstPort + 1
+	offset := t.secret.portOffset(&f) + uint32(t.random.below(n))
+	for i := range uint32(n) {
+		f.LocalPort = uint16(firstPort + (offset+i)%n)
+		r, taken := t.flows[f]
+		if !taken || r.kind() == refTimeWait && t.reusable(now, r.index()) {
+			return f.LocalPort, true
+		}
+	}
+	return 0, false
+}
+
+// Write is an application call: it copies what fits of b and returns how much that is. 0 and no error: the buffer is full,
+// EventWritable follows.
+func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
+	switch {
+	case c.err != nil:
+		return 0, c.err
+	case c.snd.fin || !sending.has(c.state) && c.state != SynSent && c.state != SynReceived:
+		return 0, ErrClosed
+	}
+	n := min(len(b), c.sendRoom())
+	n = c.snd.buf.store(&t.pool, c.snd.buf.end(), b[:n])
+	c.snd.buf.len += uint32(n)
+	if n < len(b) {
+		c.wantWrite = true
+	}
+	if n > 0 {
+		t.want(c)
+	} else if len(b) > 0 && c.snd.buf.len == 0 {
+		return 0, ErrMemory // nothing is under way that could make room
+	}
+	return n, nil
+}
+
+// sendLimit lets the buffer follow the congestion window: one window is under way, another waits.
+func (c *Conn) sendLimit() int {
+	return min(c.opts.SendBuffer, max(minSendBuffer, 2*int(c.cc.cwnd)))
+}
+
+func (c *Conn) sendRoom() int { return max(c.sendLimit()-int(c.snd.buf.len), 0) }
+
+// Read is an application call: it copies received bytes into b. 0 and no error: nothing there yet, EventReadable follows.
+// io.EOF after the peer's FIN. Bytes that came before an error are still delivered.
+func (t *Table) Read(now Time, c *Conn, b []byte) (int, error) {
+	n := min(len(b), int(c.rcv.buf.len))
+	if n == 0 {
+		switch {
+		case len(b) == 0:
+			return 0, nil
+		case c.rcv.fin && c.rcv.finAt.Less(c.rcv.nxt):
+			return 0, io.EOF
+		case c.err != nil:
+			return 0, c.err
+		case c.detached:
+			return 0, io.EOF
+		}
+		c.wantRead = true
+		return 0, nil
+	}
+	c.rcv.buf.load(&t.pool, c.rcv.buf.front, b[:n])
+	c.rcv.buf.advance(&t.pool, n)
+	c.rcv.buf.trim(&t.pool, len(c.rcv.ahead) > 0)
+	if !c.detached {
+		t.consumed(now, c, n)
+	}
+	return n, nil
+}
+
+// CloseWrite is an application call: no more bytes follow; FIN is sent after the last one (RFC 9293, section 3.10.4).
+func (t *Table) CloseWrite(_ Time, c *Conn) error {
+	if c.err != nil {
+		return c.err
+	}
+	t.queueFin(c)
+	return nil
+}
+
+func (t *Table) queueFin(c *Conn) {
+	if c.snd.fin || c.detached {
+		return
+	}
+	c.snd.fin = true
+	switch c.state {
+	case Established:
+		c.setState(FinWait1)
+	case CloseWait:
+		c.setState(LastAck)
+	case SynReceived:
+		c.setState(FinWait1)
+	}
+	t.want(c)
+}
+
+// Close is an application call: it gives the connection up. Bytes written are still delivered, then FIN. With bytes received
+// and not read the peer is told by RST that they are lost (RFC 2525, section 2.17; RFC 9293, section 3.10.4).
+func (t *Table) Close(now Time, c *Conn) {
+	switch {
+	case c.detached || c.err != nil:
+		t.release(c)
+	case c.rcv.buf.len > 0 || c.state == SynSent:
+		t.Abort(now, c)
+	default:
+		t.queueFin(c)
+		c.released = true
+		if c.state == FinWait2 {
+			t.setTimer(c, timerFinWait2, now.Add(finWait2Timeout))
+		}
+	}
+}
+
+// Abort is an application call: it gives the connection up with RST (RFC 9293, section 3.10.5).
+func (t *Table) Abort(_ Time, c *Conn) {
+	if !c.detached {
+		if synchronized.has(c.state) || c.state == SynReceived {
+			t.reply(reply{flow: c.flow, seq: c.snd.nxt, ack: c.rcv.nxt, flags: RST | ACK})
+		}
+		t.terminate(c, ErrAborted)
+	}
+	t.release(c)
+}
+
+// release: the application holds c no longer.
+func (t *Table) release(c *Conn) {
+	c.released = true
+	if c.detached {
+		t.free(c)
+	}
+}
+
+// fail ends a connection with an error.
+func (t *Table) fail(c *Conn, err error) {
+	if err == ErrTimeout {
+		t.counters.TimedOut++
+	}
+	t.terminate(c, err)
+}
+
+// terminate moves c to CLOSED. What was received stays readable.
+func (t *Table) terminate(c *Conn, err error) {
+	c.setState(Closed)
+	c.err = err
+	t.detach(c)
+	t.ended(c)
+}
+
+// ended cleans up after a connection that the table no longer finds.
+func (t *Table) ended(c *Conn) {
+	c.stopTimers()
+	c.snd.buf.clear(&t.pool)
+	c.snd.flight = flight{}
+	t.counters.Closed++
+	if c.released {
+		t.free(c)
+		return
+	}
+	if c.active {
+		t.signal(c, EventConnected)
+	}
+	c.wantRead, c.wantWrite = false, false
+	t.signal(c, EventReadable)
+	t.signal(c, EventWritable)
+}
+
+// SetNoDelay is an application call; see Options.
+func (t *Table) SetNoDelay(_ Time, c *Conn, on bool) {
+	c.opts.NoDelay = on
+	t.want(c)
+}
+
+// SetKeepAlive is an application call; see Options.
+func (t *Table) SetKeepAlive(now Time, c *Conn, k KeepAlive) {
+	c.opts.KeepAlive = k.withDefaults()
+	c.keepProbes = 0
+	c.stopTimer(timerKeepAlive)
+	if k.Enabled && synchronized.has(c.state) && !c.detached {
+		t.setTimer(c, timerKeepAlive, now.Add(c.opts.KeepAlive.Idle))
+	}
+}
+
+// SetUserTimeout is an application call; see Options.
+func (t *Table) SetUserTimeout(_ Time, c *Conn, d Duration) {
+	c.opts.UserTimeout = orDefault(d, defaultUserTimeout)
+}

@@ -1,0 +1,229 @@
+package tcp
+
+import "encoding/binary"
+
+// ports returns local and remote port of a received segment.
+func ports(b []byte) (local, remote uint16) {
+	return binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint16(b)
+}
+
+// arriveConn processes a segment for a connection in the order of RFC 9293, section 3.10.7.4, a method for each step. A step
+// that returns a reason ends the processing.
+func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
+	c.stats.segmentsIn++
+	if c.state == SynSent {
+		return t.arriveSynSent(now, c, s)
+	}
+	c.heard = now
+	if d := t.checkTimestamp(now, c, s); d != DropNone {
+		return d
+	}
+	if d := t.checkSequence(now, c, s); d != DropNone { // first
+		return d
+	}
+	if s.flags.has(RST) { // second
+		return t.arriveReset(now, c, s)
+	}
+	if s.flags.has(SYN) { // fourth; the third, security, does not exist here
+		return t.arriveSyn(now, c, s)
+	}
+	if !s.flags.has(ACK) { // fifth
+		return DropNoAck
+	}
+	c.updateTimestamp(now, s)
+	if c.state == SynReceived {
+		if d := t.finishHandshake(now, c, s); d != DropNone {
+			return d
+		}
+	}
+	if d := t.arriveAck(now, c, s); d != DropNone {
+		return d
+	}
+	if c.detached {
+		return DropNone
+	}
+	// Sixth, the urgent pointer: urgent data is delivered in line, as section 3.8.5 lets us.
+	d := t.arriveData(now, c, s) // seventh
+	t.arriveFin(now, c, s)       // eighth
+	return d
+}
+
+// checkTimestamp is PAWS: RFC 7323, section 5.3, R1.
+func (t *Table) checkTimestamp(now Time, c *Conn, s *segment) Drop {
+	if !c.timestamps || !s.opts.hasTimestamps || s.flags.has(RST) || int32(s.opts.tsVal-c.tsRecent) >= 0 {
+		return DropNone
+	}
+	if now.Sub(c.tsRecentAt) > pawsIdle {
+		return DropNone
+	}
+	t.answerUnacceptable(now, c, s)
+	return DropPAWS
+}
+
+// updateTimestamp is RFC 7323, section 4.3, (2): TS.Recent follows segments that cover the last acknowledgement sent.
+func (c *Conn) updateTimestamp(now Time, s *segment) {
+	if c.timestamps && s.opts.hasTimestamps && s.seq.LessEq(c.rcv.lastAck) && int32(s.opts.tsVal-c.tsRecent) >= 0 {
+		c.tsRecent, c.tsRecentAt = s.opts.tsVal, now
+	}
+}
+
+// checkSequence is the acceptability test of RFC 9293, section 3.4, with two allowances. A segment without room in the
+// window that begins no further than its right edge still brings its ACK and window: a peer whose data fills the window
+// sends its acknowledgements from there, and without them both sides would wait for ever. And what lies entirely before
+// RCV.NXT is told from what lies beyond the window.
+func (t *Table) checkSequence(now Time, c *Conn, s *segment) Drop {
+	end := s.end()
+	switch {
+	case c.state == SynReceived && s.flags.has(SYN|ACK) && s.seq == c.rcv.irs:
+		return DropNone // the other half of a simultaneous open
+	case c.rcv.adv.Less(s.seq):
+		t.answerUnacceptable(now, c, s)
+		return DropSequence
+	case c.rcv.nxt.LessEq(s.seq):
+		return DropNone // in the window, or at its edge
+	case c.rcv.nxt.Less(end):
+		return DropNone // begins before the window, ends in it
+	}
+	// An old segment: a retransmission, or a keep-alive or window probe.
+	if s.flags.has(RST) || s.flags.has(SYN) {
+		t.answerUnacceptable(now, c, s)
+		return DropSequence
+	}
+	if len(s.payload) > 0 || s.flags.has(FIN) {
+		t.noteDuplicate(c, span{s.seq, s.seq.Add(len(s.payload))})
+	}
+	t.answerUnacceptable(now, c, s)
+	// Its ACK counts when it is not older than a window (section 5 of RFC 5961 guards the rest).
+	if s.flags.has(ACK) && c.state != SynReceived && c.rcv.nxt.Sub(s.seq) <= int(max(c.rcv.limit, 65535)) {
+		if d := t.arriveAck(now, c, s); d != DropNone {
+			return d
+		}
+	}
+	return DropDuplicate
+}
+
+// answerUnacceptable: "If an incoming segment is not acceptable, an acknowledgment should be sent in reply (unless the RST
+// bit is set ...)". Segments without data are answered twice a second at most: two ends that disagree must not go on for
+// ever (attack class E05).
+func (t *Table) answerUnacceptable(now Time, c *Conn, s *segment) {
+	if s.flags.has(RST) {
+		return
+	}
+	if len(s.payload) > 0 && !s.flags.has(SYN) {
+		c.ackNow = true
+		t.want(c)
+		return
+	}
+	t.challenge(now, c)
+}
+
+// challenge sends an ACK that makes an honest peer prove itself (RFC 5961), at most one in half a second, give or take: a
+// limit of each connection, so that it tells nothing about others (attack class E04).
+func (t *Table) challenge(now Time, c *Conn) {
+	if now < c.challenged {
+		return
+	}
+	c.challenged = now.Add(invalidInterval + Duration(t.random.below(int64(invalidInterval/8))))
+	t.counters.ChallengeAcks++
+	c.ackNow = true
+	t.want(c)
+}
+
+// arriveReset: only a RST at exactly RCV.NXT resets; others in the window are challenged (RFC 5961, section 3.2).
+func (t *Table) arriveReset(now Time, c *Conn, s *segment) Drop {
+	if s.seq != c.rcv.nxt {
+		t.challenge(now, c)
+		return DropResetWindow
+	}
+	t.counters.ResetsIn++
+	switch {
+	case c.state == SynReceived && c.active:
+		t.fail(c, ErrRefused)
+	case c.state == Closing || c.state == LastAck:
+		t.terminate(c, nil)
+	default:
+		t.fail(c, ErrReset)
+	}
+	return DropNone
+}
+
+// arriveSyn: a SYN on a synchronized connection is challenged whatever its sequence number (RFC 5961, section 4.2).
+func (t *Table) arriveSyn(now Time, c *Conn, s *segment) Drop {
+	if c.state == SynReceived && s.seq == c.rcv.irs && s.flags.has(ACK) {
+		return DropNone
+	}
+	t.challenge(now, c)
+	return DropSyn
+}
+
+// finishHandshake: ACK in SYN-RECEIVED, after a simultaneous open (RFC 9293, section 3.10.7.4, fifth).
+func (t *Table) finishHandshake(now Time, c *Conn, s *segment) Drop {
+	if !c.snd.una.Less(s.ack) || !s.ack.LessEq(c.snd.iss+1) {
+		t.reset(&c.flow, s)
+		return DropHandshakeAck
+	}
+	t.synAcked(now, c, s)
+	return DropNone
+}
+
+// arriveSynSent is RFC 9293, section 3.10.7.3.
+func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
+	acceptable := s.flags.has(ACK) && s.ack == c.snd.iss+1 && c.snd.nxt != c.snd.iss
+	switch {
+	case s.flags.has(ACK) && !acceptable:
+		if !s.flags.has(RST) {
+			t.reset(&c.flow, s)
+		}
+		return DropHandshakeAck
+	case s.flags.has(RST) && !acceptable:
+		return DropResetWindow
+	case s.flags.has(RST):
+		t.counters.ResetsIn++
+		t.fail(c, ErrRefused)
+		return DropNone
+	case !s.flags.has(SYN):
+		return DropFlags
+	}
+	c.heard = now
+	c.tsRecent, c.tsRecentAt = s.opts.tsVal, now
+	c.negotiated(&s.opts, true)
+	c.peerStarts(s.seq, uint32(synWindow(&c.opts)))
+	c.sizeSegments()
+	c.cc.init(c.opts.Congestion, uint32(c.snd.mss))
+	c.snd.wnd, c.snd.maxWnd, c.snd.wl1, c.snd.wl2 = uint32(s.window), uint32(s.window), s.seq, s.ack
+	if !acceptable { // simultaneous open
+		c.setState(SynReceived)
+		c.snd.nxt = c.snd.iss // answer with SYN-ACK
+		t.want(c)
+		return DropNone
+	}
+	t.synAcked(now, c, s)
+	c.ackNow = true
+	t.want(c)
+	return DropNone
+}
+
+// synAcked: our SYN is acknowledged, the connection is established.
+func (t *Table) synAcked(now Time, c *Conn, s *segment) {
+	if c.retries == 0 {
+		c.rtt.sample(now.Sub(c.lastSent))
+	}
+	c.snd.una, c.snd.nxt = c.snd.iss+1, c.snd.iss+1
+	c.snd.small = c.snd.iss + 1
+	c.retries, c.rtt.backoff = 0, 0
+	c.stopTimer(timerRetransmit)
+	c.setState(Established)
+	if c.snd.fin {
+		c.setState(FinWait1)
+	}
+	t.counters.Opened++
+	t.armKeepAlive(c)
+	t.signal(c, EventConnected)
+	t.want(c)
+}
+
+func (t *Table) armKeepAlive(c *Conn) {
+	if c.opts.KeepAlive.Enabled {
+		t.setTimer(c, timerKeepAlive, c.heard.Add(c.opts.KeepAlive.Idle))
+	}
+}

@@ -1,0 +1,192 @@
+package tcp
+
+import "unsafe"
+
+// Conn is the record of one connection, the TCB of RFC 9293. It is plain data of its Table, which does everything with it.
+// An application holds it from Accept or Connect until Close or Abort.
+type Conn struct {
+	snd sender
+	rcv receiver
+	rtt rttEstimator
+	cc  window
+
+	flow     Flow
+	slot     uint32
+	state    State
+	live     bool // the record is in use
+	detached bool // the table no longer finds it: closed, or TIME-WAIT goes on in a small record
+	released bool // the application has given it up
+	queued   bool // waits for its turn to send
+	active   bool // opened by Connect
+
+	ackNow    bool // an acknowledgement is due
+	probe     bool // a zero-window or keep-alive probe is due
+	force     bool // send what the window allows, however small
+	wantRead  bool // the application has read everything and waits
+	wantWrite bool
+	signalled eventSet // events raised and not yet taken
+
+	listener ListenerID
+	pending  bool // in the listener's queue
+	attempt  AttemptID
+
+	err       error
+	deadlines [numTimers]Time // 0: not set
+	wake      Time            // when the wheel calls; 0: not scheduled
+	opts      Options
+	peerMSS   uint16
+	pathMTU   uint16
+
+	timestamps bool
+	sack       bool
+	tsOffset   uint32
+	tsRecent   uint32
+	tsRecentAt Time
+
+	recovery recovery
+	rack     rack
+
+	born, heard, lastSent, stalled, challenged Time
+	keepProbes, retries                        uint8
+	stats                                      connStats
+}
+
+// sender is the sending half.
+//
+//	     una             nxt                    buf.end
+//	------|---in flight---|------unsent-----------|
+//	      |------------wnd------------|
+type sender struct {
+	buf     stream // from una on: what is kept until it is acknowledged
+	flight  flight
+	iss     Seq
+	una     Seq
+	nxt     Seq
+	wnd     uint32 // bytes, scaled
+	maxWnd  uint32
+	wl1     Seq
+	wl2     Seq
+	small   Seq // end of the last segment that was not full (Minshall)
+	mss     uint16
+	scale   uint8
+	fin     bool // FIN follows the last byte of buf
+	finSent bool
+	dupAcks uint8
+}
+
+// receiver is the receiving half.
+//
+//	buf.front          nxt                         adv
+//	------|--unread-----|--window, with ranges ahead--|
+type receiver struct {
+	buf     stream
+	ahead   ranges
+	irs     Seq
+	nxt     Seq
+	adv     Seq // right edge of the window as advertised; never moves left
+	lastAck Seq // Last.ACK.sent of RFC 7323
+	limit   uint32
+	scale   uint8
+	fin     bool // the peer's FIN was seen; finAt is its sequence number
+	finAt   Seq
+	mss     uint16 // largest segment seen
+	recent  [maxSACKBlocks]Seq
+	dsack   span
+
+	copied   uint32 // bytes the application took since measured
+	measured Time
+}
+
+type connStats struct {
+	bytesSent, bytesAcked, bytesReceived, bytesRetransmitted uint64
+	segmentsIn, segmentsOut, retransmits, timeouts           uint64
+	dsacks                                                   uint64
+}
+
+const connSize = int(unsafe.Sizeof(Conn{}))
+
+// Slot returns a small number, unique among the live connections of a table.
+func (c *Conn) Slot() uint32 { return c.slot }
+
+// Flow returns the two ends.
+func (c *Conn) Flow() Flow { return c.flow }
+
+// State returns the state of RFC 9293.
+func (c *Conn) State() State { return c.state }
+
+// Err returns why the connection ended, nil while it has not, or ended well.
+func (c *Conn) Err() error { return c.err }
+
+// start sets both sequence spaces at the begin of a connection's life.
+func (c *Conn) start(iss Seq) {
+	c.snd.iss, c.snd.una, c.snd.nxt = iss, iss, iss
+	c.snd.small = iss
+	c.snd.buf.front = iss + 1
+	c.rcv.limit = uint32(min(initialBuffer, c.opts.ReceiveBuffer))
+	c.rcv.mss = defaultMSS4
+	c.wantRead = true
+}
+
+// peerStarts sets what the peer's SYN tells.
+func (c *Conn) peerStarts(irs Seq, window uint32) {
+	c.rcv.irs, c.rcv.nxt, c.rcv.lastAck = irs, irs+1, irs+1
+	c.rcv.adv = irs + 1 + Seq(window)
+	c.rcv.buf.front = irs + 1
+	for i := range c.rcv.recent {
+		c.rcv.recent[i] = irs
+	}
+}
+
+// negotiated takes the options of the peer's SYN. An option is in use only if both offered it; we always do.
+func (c *Conn) negotiated(o *options, scaleOffered bool) {
+	c.timestamps = o.hasTimestamps
+	c.sack = o.sackPermitted
+	c.peerMSS = o.mss
+	if o.hasScale && scaleOffered {
+		c.snd.scale = o.scale
+		c.rcv.scale = windowScale(c.opts.ReceiveBuffer)
+	} else {
+		c.snd.scale, c.rcv.scale = 0, 0
+		c.opts.ReceiveBuffer = min(c.opts.ReceiveBuffer, 65535)
+		c.rcv.limit = min(c.rcv.limit, 65535)
+	}
+}
+
+// windowScale returns the smallest shift that can express a window of n bytes.
+func windowScale(n int) uint8 {
+	var s uint8
+	for s < maxWindowScale && n>>s > 65535 {
+		s++
+	}
+	return s
+}
+
+// sizeSegments derives the payload of a full segment from path and peer.
+func (c *Conn) sizeSegments() {
+	m := int(c.pathMTU) - c.flow.headerLen() - headerLen
+	peer := int(c.peerMSS)
+	if peer == 0 {
+		peer = defaultMSS4 // RFC 9293, MUST-15
+		if !c.flow.Local.Is4() {
+			peer = defaultMSS6
+		}
+	}
+	m = max(min(m, peer), minSendMSS)
+	if c.timestamps {
+		m -= timestampsLen
+	}
+	c.snd.mss = uint16(m)
+	c.cc.mss = uint32(m)
+}
+
+// unsent returns the bytes that were never transmitted.
+func (c *Conn) unsent() int {
+	nxt := c.snd.nxt
+	if c.snd.finSent {
+		return 0
+	}
+	return c.snd.buf.end().Sub(maxSeq(nxt, c.snd.iss+1))
+}
+
+// tsNow is the timestamp clock: milliseconds, with the peer's offset.
+func (c *Conn) tsNow(now Time) uint32 { return uint32(now/Time(Millisecond)) + c.tsOffset }

@@ -1,0 +1,48 @@
+package tcp
+
+// Counters count what happened in a table since it was made.
+type Counters struct {
+	SegmentsIn, SegmentsOut uint64 // as packets of the link: a super-packet counts once
+	Retransmits             uint64 // segments
+	Timeouts                uint64
+	Recoveries              uint64
+	Accepted, Opened        uint64
+	Closed                  uint64
+	TimedOut                uint64
+	ResetsIn, ResetsOut     uint64
+	ChallengeAcks           uint64
+	DuplicatesIn            uint64
+	BadSACKs                uint64
+	MalformedOptions        uint64
+	ZeroWindowProbes        uint64
+	KeepAliveProbes         uint64
+	FinWait2Timeouts        uint64
+	HalfOpenTimeouts        uint64
+	HeldTimeouts            uint64
+	TimeWaitReused          uint64
+	TimeWaitEvicted         uint64
+	TimeWaitRefused         uint64
+	PathMTUReduced          uint64
+	RepliesSuppressed       uint64
+
+	// Drops counts each segment and each ICMP error that arrived, by what became of it; DropNone is "delivered".
+	Drops [NumDrops]uint64
+}
+
+// Counters returns a copy.
+func (t *Table) Counters() Counters { return t.counters }
+
+// Lengths says how many records of each kind there are.
+type Lengths struct {
+	Connections, HalfOpen, TimeWait, Listeners int
+}
+
+// Len returns the numbers of records.
+func (t *Table) Len() Lengths {
+	return Lengths{Connections: t.nConns, HalfOpen: t.nHalves, TimeWait: t.waits.n, Listeners: len(t.bound)}
+}
+
+// Charged returns the bytes that the table holds of its budget.
+func (t *Table) Charged() int {
+	return t.pool.used*pageSize + t.nConns*connSize + t.nHalves*halfSize + t.waits.n*timeWaitSize
+}

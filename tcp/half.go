@@ -1,0 +1,299 @@
+package tcp
+
+import (
+	"unsafe"
+
+	"tcpd/ip"
+)
+
+// half is a connection in SYN-RECEIVED after a passive open: what is needed to answer the SYN and to recognise the end of
+// the handshake, and no buffers (attack class H01).
+type half struct {
+	flow       Flow
+	irs, iss   Seq
+	tsRecent   uint32
+	tsOffset   uint32
+	sentAt     Time // of the last SYN-ACK
+	challenged Time
+	listener   ListenerID
+	generation uint32
+	mss        uint16
+	window     uint16 // of the SYN: not scaled (RFC 7323, section 2.2)
+	scale      uint8
+	hasScale   bool
+	timestamps bool
+	sack       bool
+	live       bool
+	held       bool // waits for the application's decision
+	attempt    bool // the application decided; it gets the connection by its attempt
+	answer     bool // a SYN-ACK is due
+	queued     bool
+	retries    uint8
+}
+
+const halfSize = int(unsafe.Sizeof(half{}))
+
+// listen handles a SYN in LISTEN (RFC 9293, section 3.10.7.2). Data and FIN that come with it are not acknowledged; the
+// peer sends them again (attack class H11).
+func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
+	switch {
+	case f.Local == f.Remote && f.LocalPort == f.RemotePort:
+		return DropFlags
+	case l.full():
+		return DropBacklog
+	case t.nHalves >= t.cfg.HalfOpen:
+		return DropHalfOpen
+	case t.nConns >= t.cfg.Connections:
+		return DropConnections
+	case !t.cfg.Memory.Charge(halfSize):
+		return DropMemory
+	}
+	i := t.halves.get()
+	h := t.halves.at(i)
+	*h = half{
+		flow: *f, irs: s.seq, iss: t.secret.isn(now, f), tsRecent: s.opts.tsVal, listener: t.id(l),
+		generation: h.generation + 1, mss: s.opts.mss, window: s.window, scale: s.opts.scale, hasScale: s.opts.hasScale,
+		timestamps: s.opts.hasTimestamps, sack: s.opts.sackPermitted, live: true,
+	}
+	h.tsOffset = t.secret.timestampOffset(f)
+	t.nHalves++
+	t.flows[*f] = makeRef(refHalf, i)
+	if l.opts.Hold {
+		h.held = true
+		t.halfWheel.schedule(i, now.Add(heldTimeout))
+		l.attempts.push(attemptID(i, h))
+		t.acceptable(l, EventAttempt)
+		return DropNone
+	}
+	t.answerSyn(now, i, h)
+	return DropNone
+}
+
+// answerSyn sends the SYN-ACK and waits for its acknowledgement.
+func (t *Table) answerSyn(now Time, i uint32, h *half) {
+	h.answer = true
+	t.halfWheel.schedule(i, now.Add(initialRTO<<h.retries))
+	if !h.queued {
+		h.queued = true
+		t.turns.push(turn{half: true, index: i})
+	}
+}
+
+// expireHalf sends the SYN-ACK again, or gives up.
+func (t *Table) expireHalf(now Time, i uint32) {
+	h := t.halves.at(i)
+	switch {
+	case !h.live:
+	case h.held:
+		t.counters.HeldTimeouts++
+		t.dropHalf(i, h)
+	case h.retries >= synAckRetries:
+		t.counters.HalfOpenTimeouts++
+		t.dropHalf(i, h)
+	default:
+		h.retries++
+		t.counters.Retransmits++
+		t.answerSyn(now, i, h)
+	}
+}
+
+// dropHalf forgets a half-open connection.
+func (t *Table) dropHalf(i uint32, h *half) {
+	if h.held || h.attempt {
+		t.events = append(t.events, Event{Kind: EventAttemptDone, Attempt: attemptID(i, h)})
+	}
+	delete(t.flows, h.flow)
+	t.freeHalf(i, h)
+}
+
+func (t *Table) freeHalf(i uint32, h *half) {
+	t.halfWheel.cancel(i)
+	h.live, h.queued = false, false
+	t.nHalves--
+	t.cfg.Memory.Release(halfSize)
+	t.halves.put(i)
+}
+
+// dropHalves forgets the half-open connections of a listener that ends.
+func (t *Table) dropHalves(id ListenerID) {
+	for i := range t.halves.next {
+		if h := t.halves.at(i); h.live && h.listener == id {
+			t.dropHalf(i, h)
+		}
+	}
+}
+
+// emitHalf builds a SYN-ACK.
+func (t *Table) emitHalf(now Time, i uint32, out *ip.Outgoing) bool {
+	h := t.halves.at(i)
+	if !h.live || !h.queued {
+		return false
+	}
+	h.queued = false
+	if !h.answer {
+		return false
+	}
+	h.answer, h.sentAt = false, now
+	o := &t.listeners[h.listener].opts.Options
+	w := &t.options
+	w.n = 0
+	w.mss(t.ourMSS(&h.flow))
+	if h.hasScale {
+		w.windowScale(windowScale(o.ReceiveBuffer))
+	}
+	if h.sack {
+		w.sackPermitted()
+	}
+	if h.timestamps {
+		w.timestamps(uint32(now/Time(Millisecond))+h.tsOffset, h.tsRecent)
+	}
+	t.build(&header{
+		flow: &h.flow, seq: h.iss, ack: h.irs + 1, flags: SYN | ACK, window: synWindow(o), options: w.bytes(),
+	}, nil, 0, out)
+	return true
+}
+
+// synWindow is the window of a SYN, which is never scaled.
+func synWindow(o *Options) uint16 { return uint16(min(initialBuffer, o.ReceiveBuffer, 65535)) }
+
+// ourMSS is the largest segment payload we can take (RFC 9293, section 3.7.1).
+func (t *Table) ourMSS(f *Flow) uint16 {
+	return uint16(min(max(t.cfg.MTU-f.headerLen()-headerLen, minSendMSS), 65535))
+}
+
+// arriveHalf handles a segment in SYN-RECEIVED (RFC 9293, section 3.10.7.4).
+func (t *Table) arriveHalf(now Time, i uint32, s *segment) Drop {
+	h := t.halves.at(i)
+	wnd := Seq(synWindow(&t.listeners[h.listener].opts.Options))
+	switch {
+	case s.flags.has(RST):
+		return t.resetHalf(now, i, h, s, wnd)
+	case h.held:
+		return DropHeld
+	case s.flags.has(SYN) && !s.flags.has(ACK) && s.seq == h.irs:
+		// The SYN again: our answer may be lost. The timer still bounds how often we answer without being asked.
+		t.answerSyn(now, i, h)
+		return DropDuplicate
+	case s.seq.Less(h.irs+1) || (h.irs + 1 + wnd).Less(s.seq) || s.flags.has(SYN):
+		t.challengeHalf(now, h)
+		return DropSequence
+	case h.timestamps && s.opts.hasTimestamps && int32(s.opts.tsVal-h.tsRecent) < 0:
+		t.challengeHalf(now, h)
+		return DropPAWS
+	case !s.flags.has(ACK):
+		return DropNoAck
+	case s.ack != h.iss+1:
+		t.reset(&h.flow, s)
+		return DropHandshakeAck
+	}
+	return t.establish(now, i, h, s)
+}
+
+// resetHalf: only a RST at exactly RCV.NXT ends the attempt (RFC 5961, section 3).
+func (t *Table) resetHalf(now Time, i uint32, h *half, s *segment, wnd Seq) Drop {
+	switch {
+	case s.seq == h.irs+1:
+		t.counters.ResetsIn++
+		t.dropHalf(i, h)
+		return DropNone
+	case h.irs.Less(s.seq) && s.seq.Less(h.irs+1+wnd) && !h.held:
+		t.challengeHalf(now, h)
+		return DropResetWindow
+	}
+	return DropSequence
+}
+
+func (t *Table) challengeHalf(now Time, h *half) {
+	if h.challenged != 0 && now.Sub(h.challenged) < invalidInterval {
+		return
+	}
+	h.challenged = now
+	t.counters.ChallengeAcks++
+	t.reply(reply{
+		flow: h.flow, seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: synWindow(&t.listeners[h.listener].opts.Options),
+		hasTS: h.timestamps, tsVal: uint32(now/Time(Millisecond)) + h.tsOffset, tsEcr: h.tsRecent,
+	})
+}
+
+// establish turns a half-open record into a connection; the segment that completed the handshake is then processed as any.
+func (t *Table) establish(now Time, i uint32, h *half, s *segment) Drop {
+	l := &t.listeners[h.listener]
+	if !h.attempt && l.full() {
+		return DropBacklog
+	}
+	c, err := t.newConn(now, &h.flow, l.opts.Options)
+	if err != nil {
+		if err == ErrMemory {
+			return DropMemory
+		}
+		return DropConnections
+	}
+	c.start(h.iss)
+	c.tsRecent, c.tsRecentAt = h.tsRecent, now
+	c.negotiated(&options{
+		mss: h.mss, scale: h.scale, hasScale: h.hasScale, sackPermitted: h.sack, hasTimestamps: h.timestamps,
+	}, true)
+	c.peerStarts(h.irs, uint32(synWindow(&l.opts.Options)))
+	c.sizeSegments()
+	c.cc.init(c.opts.Congestion, uint32(c.snd.mss))
+	c.snd.nxt, c.snd.una = h.iss+1, h.iss+1
+	c.snd.small = h.iss + 1
+	c.snd.wnd, c.snd.maxWnd = uint32(h.window), uint32(h.window)
+	c.snd.wl1, c.snd.wl2 = h.irs, h.iss+1
+	if h.retries == 0 {
+		c.rtt.sample(now.Sub(h.sentAt))
+	}
+	c.setState(Established)
+	t.counters.Accepted++
+	t.armKeepAlive(c)
+	if h.attempt {
+		t.events = append(t.events, Event{Kind: EventAttemptDone, Attempt: attemptID(i, h), Conn: c})
+	} else {
+		c.listener, c.pending = h.listener, true
+		l.accepted.push(c.slot)
+		t.acceptable(l, EventAcceptable)
+	}
+	t.freeHalf(i, h)
+	return t.arriveConn(now, c, s)
+}
+
+func attemptID(i uint32, h *half) AttemptID { return AttemptID(h.generation)<<32 | AttemptID(i) }
+
+// heldHalf returns the record of an attempt that still waits, or nil.
+func (t *Table) heldHalf(id AttemptID) *half {
+	if i := uint32(id); i < t.halves.next {
+		if h := t.halves.at(i); h.live && h.held && attemptID(i, h) == id {
+			return h
+		}
+	}
+	return nil
+}
+
+// AcceptAttempt is an application call: it answers the SYN of a held attempt. The connection, or the news that it failed,
+// comes with EventAttemptDone. It returns false when the attempt is over.
+func (t *Table) AcceptAttempt(now Time, id AttemptID) bool {
+	h := t.heldHalf(id)
+	if h == nil {
+		return false
+	}
+	h.held, h.attempt = false, true
+	t.answerSyn(now, uint32(id), h)
+	return true
+}
+
+// RejectAttempt is an application call: it refuses a held attempt with RST.
+func (t *Table) RejectAttempt(_ Time, id AttemptID) {
+	if h := t.heldHalf(id); h != nil {
+		h.held = false
+		t.reply(reply{flow: h.flow, flags: RST | ACK, ack: h.irs + 1})
+		t.dropHalf(uint32(id), h)
+	}
+}
+
+// DropAttempt is an application call: it forgets a held attempt without an answer; the peer's next SYN is a new one.
+func (t *Table) DropAttempt(id AttemptID) {
+	if h := t.heldHalf(id); h != nil {
+		h.held = false
+		t.dropHalf(uint32(id), h)
+	}
+}

@@ -1,0 +1,117 @@
+package tcp
+
+import "tcpd/ip"
+
+// maxPaths bounds the destinations whose path MTU is remembered.
+const maxPaths = 4096
+
+// pathCache remembers path MTUs that are smaller than the link's (RFC 1191, section 6; RFC 8201, section 5.2).
+type pathCache struct {
+	mtu   map[ip.Addr]pathMTU
+	order fifo[ip.Addr]
+}
+
+type pathMTU struct {
+	mtu     uint16
+	expires Time
+}
+
+// pathMTU returns the MTU of the path to a destination.
+func (t *Table) pathMTU(now Time, to ip.Addr) uint16 {
+	link := uint16(min(t.cfg.MTU, 65535))
+	if p, ok := t.paths.mtu[to]; ok && now < p.expires {
+		return min(link, p.mtu)
+	}
+	return link
+}
+
+func (t *Table) rememberPath(now Time, to ip.Addr, mtu uint16) {
+	p := &t.paths
+	if p.mtu == nil {
+		p.mtu = make(map[ip.Addr]pathMTU)
+	}
+	if _, known := p.mtu[to]; !known {
+		if p.order.n >= maxPaths {
+			old, _ := p.order.pop()
+			delete(p.mtu, old)
+		}
+		p.order.push(to)
+	}
+	p.mtu[to] = pathMTU{mtu, now.Add(pathMTUAge)}
+}
+
+// Unreachable is an event in: an ICMP error that quotes one of our segments. It counts only if the quoted sequence number is
+// in flight: anybody can guess addresses and ports (RFC 5927, section 4).
+func (t *Table) Unreachable(now Time, m *ip.ICMP) Drop {
+	d := t.unreachable(now, m)
+	t.counters.Drops[d]++
+	return d
+}
+
+func (t *Table) unreachable(now Time, m *ip.ICMP) Drop {
+	e := &m.Embedded
+	r, ok := t.flows[Flow{Local: e.Src, Remote: e.Dst, LocalPort: e.SrcPort, RemotePort: e.DstPort}]
+	if !ok || e.Protocol != ip.ProtocolTCP || r.kind() != refConn {
+		return DropICMPFlow
+	}
+	c := t.conn(r.index())
+	if s := Seq(e.Seq); s.Less(c.snd.una) || !s.Less(c.snd.nxt) {
+		return DropICMPSequence
+	}
+	switch m.Kind {
+	case ip.PacketTooBig:
+		return t.packetTooBig(now, c, m.MTU)
+	case ip.PortUnreachable, ip.ProtocolUnreachable, ip.AdminProhibited:
+		if c.state == SynSent {
+			t.fail(c, ErrRefused)
+			return DropNone
+		}
+	case ip.HostUnreachable, ip.NetUnreachable:
+		if c.state == SynSent {
+			t.fail(c, ErrUnreachable)
+			return DropNone
+		}
+	}
+	// "... hard errors ... SHOULD be treated as soft" in synchronized states (RFC 5927, section 5.2).
+	return DropICMPSoft
+}
+
+// packetTooBig lowers the path MTU; what was too big is sent again in smaller segments, and that is no congestion.
+func (t *Table) packetTooBig(now Time, c *Conn, mtu int) Drop {
+	floor := minPathMTU4
+	if !c.flow.Local.Is4() {
+		floor = minPathMTU6
+	}
+	if mtu == 0 {
+		mtu = plateau(int(c.pathMTU))
+	}
+	mtu = max(mtu, floor)
+	if mtu >= int(c.pathMTU) || !synchronized.has(c.state) {
+		return DropPathMTU
+	}
+	t.rememberPath(now, c.flow.Remote, uint16(mtu))
+	old := int(c.snd.mss)
+	c.pathMTU = uint16(mtu)
+	c.sizeSegments()
+	t.counters.PathMTUReduced++
+	if int(c.snd.mss) < old {
+		f := &c.snd.flight
+		for i := range f.list {
+			if f.list[i].len() > int(c.snd.mss) {
+				f.lose(i)
+			}
+		}
+		t.want(c)
+	}
+	return DropNone
+}
+
+// plateau guesses the next smaller MTU for routers that do not tell (RFC 1191, section 7.1).
+func plateau(mtu int) int {
+	for _, p := range [...]int{32000, 17914, 8166, 4352, 2002, 1492, 1006} {
+		if p < mtu {
+			return p
+		}
+	}
+	return minPathMTU4
+}

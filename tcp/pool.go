@@ -1,0 +1,68 @@
+package tcp
+
+// Memory is the budget that the tables of all shards share. Charge reports whether n more bytes may be used; what was
+// charged comes back through Release. Pressure reports that the budget is nearly used up: windows stop growing.
+type Memory interface {
+	Charge(n int) bool
+	Release(n int)
+	Pressure() bool
+}
+
+// unlimited is the budget of a table that was given none.
+type unlimited struct{}
+
+func (unlimited) Charge(int) bool { return true }
+func (unlimited) Release(int)     {}
+func (unlimited) Pressure() bool  { return false }
+
+const (
+	pageShift = 12
+	pageSize  = 1 << pageShift
+	slabPages = 256
+)
+
+// page names a page of a pool; 0 is none.
+type page uint32
+
+// pool hands out pages for the streams of one table. Pages are carved from slabs, are not cleared, and are found by
+// number: a connection's record holds no pointers to them. Each page in use is charged to the budget.
+type pool struct {
+	memory Memory
+	slabs  [][]byte
+	free   []page
+	used   int
+}
+
+// get returns a page of arbitrary content, or 0 when the budget refuses.
+func (p *pool) get() page {
+	if !p.memory.Charge(pageSize) {
+		return 0
+	}
+	if len(p.free) == 0 {
+		p.grow()
+	}
+	p.used++
+	pg := p.free[len(p.free)-1]
+	p.free = p.free[:len(p.free)-1]
+	return pg
+}
+
+func (p *pool) grow() {
+	first := page(len(p.slabs)*slabPages) + 1
+	p.slabs = append(p.slabs, make([]byte, slabPages*pageSize))
+	// The lowest last: pages taken one after another are neighbours, and neighbours leave in one piece.
+	for i := slabPages - 1; i >= 0; i-- {
+		p.free = append(p.free, first+page(i))
+	}
+}
+
+func (p *pool) put(pg page) {
+	p.free = append(p.free, pg)
+	p.used--
+	p.memory.Release(pageSize)
+}
+
+func (p *pool) bytes(pg page) []byte {
+	i := int(pg-1) % slabPages * pageSize
+	return p.slabs[int(pg-1)/slabPages][i : i+pageSize : i+pageSize]
+}

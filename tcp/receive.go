@@ -1,0 +1,229 @@
+package tcp
+
+// arriveData takes the payload (RFC 9293, section 3.10.7.4, seventh). What was received first stays: a retransmission with
+// other bytes changes nothing (attack class E12).
+func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
+	if len(s.payload) == 0 {
+		return DropNone
+	}
+	start := s.seq
+	if s.flags.has(SYN) {
+		start++
+	}
+	if !receiving.has(c.state) {
+		return DropPastFin
+	}
+	if c.released {
+		// Nobody will read it, and no acknowledgement may say otherwise (RFC 2525, section 2.17).
+		t.fail(c, ErrAborted)
+		t.reset(&c.flow, s)
+		return DropDataUnread
+	}
+	c.rcv.mss = max(c.rcv.mss, uint16(min(s.unit, 65535)))
+	x := span{maxSeq(start, c.rcv.nxt), minSeq(start.Add(len(s.payload)), c.rcv.adv)}
+	if c.rcv.fin {
+		x.end = minSeq(x.end, c.rcv.finAt)
+	}
+	if start.Less(c.rcv.nxt) {
+		t.noteDuplicate(c, span{start, minSeq(start.Add(len(s.payload)), c.rcv.nxt)})
+	}
+	if !x.start.Less(x.end) {
+		c.ackNow = true
+		t.want(c)
+		return DropDuplicate
+	}
+	b := s.payload[x.start.Sub(start):x.end.Sub(start)]
+	if x.start == c.rcv.nxt && len(c.rcv.ahead) == 0 {
+		return t.receiveInOrder(now, c, x, b, len(s.payload))
+	}
+	return t.receiveAhead(c, x, b)
+}
+
+// receiveInOrder is the common case: the next bytes.
+func (t *Table) receiveInOrder(now Time, c *Conn, x span, b []byte, all int) Drop {
+	n := c.rcv.buf.store(&t.pool, x.start, b)
+	c.rcv.nxt = c.rcv.nxt.Add(n)
+	c.rcv.buf.len += uint32(n)
+	c.stats.bytesReceived += uint64(n)
+	if n > 0 {
+		t.readable(c)
+	}
+	t.scheduleAck(now, c)
+	switch {
+	case n < len(b):
+		c.ackNow = true
+		return DropMemory
+	case n < all:
+		return DropPartial
+	}
+	return DropNone
+}
+
+// receiveAhead keeps bytes beyond a hole, or fills one. Disorder is acknowledged at once (RFC 5681, section 4.2).
+func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
+	c.ackNow = true
+	t.want(c)
+	if x.start != c.rcv.nxt && !c.rcv.ahead.fits(x) {
+		return DropRanges
+	}
+	drop, fresh := DropNone, false
+	for g := c.rcv.ahead.gap(x); g.start != g.end; g = c.rcv.ahead.gap(span{g.end, x.end}) {
+		fresh = true
+		n := c.rcv.buf.store(&t.pool, g.start, b[g.start.Sub(x.start):g.end.Sub(x.start)])
+		if n > 0 {
+			c.rcv.ahead.add(span{g.start, g.start.Add(n)})
+			c.stats.bytesReceived += uint64(n)
+		}
+		if n < g.len() {
+			drop = DropMemory
+			break
+		}
+	}
+	if !fresh {
+		t.noteDuplicate(c, x)
+		drop = DropDuplicate
+	}
+	c.noteRecent(x.start)
+	if nxt := c.rcv.ahead.dropBefore(c.rcv.nxt); nxt != c.rcv.nxt {
+		c.rcv.buf.len += uint32(nxt.Sub(c.rcv.nxt))
+		c.rcv.nxt = nxt
+		t.readable(c)
+	}
+	return drop
+}
+
+// noteRecent remembers where the latest segments ahead fell: SACK reports their ranges first (RFC 2018, section 4).
+func (c *Conn) noteRecent(at Seq) {
+	r := &c.rcv.recent
+	copy(r[1:], r[:])
+	r[0] = at
+}
+
+// noteDuplicate lets the next acknowledgement report x as received twice (RFC 2883, section 4).
+func (t *Table) noteDuplicate(c *Conn, x span) {
+	if c.sack && x.start.Less(x.end) {
+		c.rcv.dsack = x
+	}
+	t.counters.DuplicatesIn++
+}
+
+// sackBlocks returns the blocks to report, at most n: a duplicate first, then the ranges of the latest segments, then others.
+func (c *Conn) sackBlocks(dst []span, n int) []span {
+	dst = dst[:0]
+	if c.rcv.dsack.start != c.rcv.dsack.end && n > 0 {
+		dst = append(dst, c.rcv.dsack)
+	}
+	first := len(dst)
+	add := func(r span) {
+		for _, have := range dst[first:] {
+			if have == r {
+				return
+			}
+		}
+		if len(dst) < n {
+			dst = append(dst, r)
+		}
+	}
+	if len(c.rcv.ahead) == 0 {
+		return dst
+	}
+	for _, at := range c.rcv.recent {
+		if r, ok := c.rcv.ahead.covering(at); ok {
+			add(r)
+		}
+	}
+	for i := 0; i < len(c.rcv.ahead) && len(dst) < n; i++ {
+		add(c.rcv.ahead[i])
+	}
+	return dst
+}
+
+// arriveFin handles the peer's FIN, now or when the bytes before it have come (RFC 9293, section 3.10.7.4, eighth).
+func (t *Table) arriveFin(now Time, c *Conn, s *segment) {
+	if c.detached || !receiving.has(c.state) {
+		return
+	}
+	if s.flags.has(FIN) && !c.rcv.fin {
+		at := s.end() - 1
+		if c.rcv.nxt.LessEq(at) && at.LessEq(c.rcv.adv) && (len(c.rcv.ahead) == 0 || c.rcv.ahead[len(c.rcv.ahead)-1].end.LessEq(at)) {
+			c.rcv.fin, c.rcv.finAt = true, at
+		}
+	}
+	if !c.rcv.fin || c.rcv.nxt != c.rcv.finAt {
+		return
+	}
+	c.rcv.nxt++
+	c.rcv.adv = maxSeq(c.rcv.adv, c.rcv.nxt)
+	c.ackNow = true
+	t.want(c)
+	t.readable(c)
+	switch c.state {
+	case Established:
+		c.setState(CloseWait)
+	case FinWait1:
+		c.setState(Closing)
+	case FinWait2:
+		t.enterTimeWait(now, c)
+	}
+}
+
+// scheduleAck decides when in-order data is acknowledged: every second full segment at the end of the batch, less after a
+// short delay (RFC 9293, section 3.8.6.3; RFC 5681, section 4.2).
+func (t *Table) scheduleAck(now Time, c *Conn) {
+	if c.rcv.nxt.Sub(c.rcv.lastAck) >= 2*int(c.rcv.mss) {
+		c.ackNow = true
+		t.want(c)
+	} else if c.deadlines[timerDelayedAck] == 0 {
+		t.setTimer(c, timerDelayedAck, now.Add(delayedAck))
+	}
+}
+
+// advertise returns the window field of a segment that leaves now. The right edge moves in steps worth a segment (silly-
+// window avoidance, RFC 9293, section 3.8.6.2.2) and never to the left: where scaling would round it down, it is rounded up.
+func (c *Conn) advertise() uint16 {
+	edge := c.rcv.adv
+	if want := c.wantedEdge(); want.Sub(edge) >= min(int(c.rcv.mss), int(c.rcv.limit)/2) {
+		edge = want
+	}
+	w := edge.Sub(c.rcv.nxt)
+	field := w >> c.rcv.scale
+	if c.rcv.nxt.Add(field << c.rcv.scale).Less(c.rcv.adv) {
+		field++
+	}
+	field = min(field, 65535)
+	c.rcv.adv = maxSeq(c.rcv.adv, c.rcv.nxt.Add(field<<c.rcv.scale))
+	return uint16(field)
+}
+
+// wantedEdge is where the window would end if nothing held it back.
+func (c *Conn) wantedEdge() Seq {
+	room := max(int(c.rcv.limit)-int(c.rcv.buf.len), 0)
+	return maxSeq(c.rcv.nxt.Add(min(room, 65535<<c.rcv.scale)), c.rcv.adv)
+}
+
+// consumed is called when the application has read n bytes: the buffer may grow, and the peer may have to be told of room.
+func (t *Table) consumed(now Time, c *Conn, n int) {
+	t.growReceiveBuffer(now, c, n)
+	if !receiving.has(c.state) || c.rcv.fin {
+		return
+	}
+	left, gain := c.rcv.adv.Sub(c.rcv.nxt), c.wantedEdge().Sub(c.rcv.adv)
+	if gain >= int(c.rcv.limit)/4 || left < int(c.rcv.mss) && gain >= min(int(c.rcv.mss), int(c.rcv.limit)/2) {
+		c.ackNow = true
+		t.want(c)
+	}
+}
+
+// growReceiveBuffer lets the buffer follow what the application takes in a round trip: twice that keeps a sender going whose
+// window doubles (dynamic right-sizing).
+func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
+	c.rcv.copied += uint32(n)
+	if now.Sub(c.rcv.measured) < max(c.rtt.srtt, Millisecond) {
+		return
+	}
+	want := min(2*int(c.rcv.copied)+16*int(c.rcv.mss), c.opts.ReceiveBuffer)
+	if want > int(c.rcv.limit) && !t.cfg.Memory.Pressure() {
+		c.rcv.limit = uint32(want)
+	}
+	c.rcv.copied, c.rcv.measured = 0, now
+}

@@ -1,0 +1,36 @@
+package tcp
+
+const (
+	initialRTO Duration = Second            // RFC 6298, (2.1)
+	minRTO              = 200 * Millisecond // as Linux; RFC 6298, (2.4) says 1 s, which slows every recovery on short paths
+	maxRTO              = 120 * Second      // as Linux; RFC 6298, (2.5) allows any bound of at least 60 s
+)
+
+// rttEstimator measures the round-trip time and derives the retransmission time-out (RFC 6298).
+type rttEstimator struct {
+	srtt, rttvar, min, last Duration
+	backoff                 uint8 // doublings of the time-out, (5.5)
+}
+
+// sample takes one measurement, (2.2) and (2.3).
+func (r *rttEstimator) sample(d Duration) {
+	d = max(d, Microsecond)
+	r.last = d
+	if r.srtt == 0 {
+		r.srtt, r.rttvar, r.min = d, d/2, d
+		return
+	}
+	r.min = min(r.min, d)
+	r.rttvar += (max(r.srtt-d, d-r.srtt) - r.rttvar) / 4
+	r.srtt += (d - r.srtt) / 8
+}
+
+// rto returns the current time-out. The floor applies to the variance, as in Linux: an estimate without variance still
+// leaves a delayed acknowledgement its time.
+func (r *rttEstimator) rto() Duration {
+	d := initialRTO
+	if r.srtt != 0 {
+		d = r.srtt + max(4*r.rttvar, minRTO)
+	}
+	return min(d<<min(r.backoff, 16), maxRTO)
+}

@@ -1,0 +1,255 @@
+package tcp
+
+import "tcpd/ip"
+
+// maxSuper is the longest packet a link carries; the segments of a super-packet share its one header.
+const maxSuper = 65535
+
+// emit decides what c sends next and builds it; false: nothing.
+func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
+	switch {
+	case c.detached:
+		return false
+	case c.state == SynSent || c.state == SynReceived:
+		return t.emitSyn(now, c, out)
+	}
+	if i, ok := c.snd.flight.firstLost(); ok && c.mayRetransmit() {
+		t.emitLost(now, c, i, out)
+		return true
+	}
+	if n, fin := c.sendable(now); n > 0 || fin {
+		t.emitNew(now, c, n, fin, out)
+		return true
+	}
+	t.armPersist(now, c)
+	if c.probe {
+		c.probe = false
+		t.emitControl(now, c, c.snd.una-1, out)
+		return true
+	}
+	if c.ackNow {
+		t.emitControl(now, c, c.snd.nxt, out)
+		return true
+	}
+	return false
+}
+
+// mayRetransmit: lost data leaves when the congestion window has room, and one segment in any case when nothing is under
+// way.
+func (c *Conn) mayRetransmit() bool {
+	return c.cwndRoom() >= int(c.snd.mss) || c.snd.flight.pipe == 0
+}
+
+// windowRoom returns how far the peer's window reaches beyond SND.NXT; a window that shrank gives a negative number.
+func (s *sender) windowRoom() int { return s.una.Add(int(s.wnd)).Sub(s.nxt) }
+
+// sendable decides how much new data leaves now: the sender's silly-window avoidance (RFC 9293, section 3.8.6.2.1) and
+// Nagle's algorithm (section 3.7.4) in Minshall's form.
+func (c *Conn) sendable(now Time) (n int, fin bool) {
+	unsent := c.unsent()
+	fin = c.snd.fin && !c.snd.finSent
+	if unsent == 0 {
+		return 0, fin && c.finAllowed()
+	}
+	if c.snd.flight.empty() && now.Sub(c.lastSent) > c.rtt.rto() {
+		c.cc.restart(now.Sub(c.lastSent))
+	}
+	mss := int(c.segmentPayload())
+	room, window := c.cwndRoom(), c.snd.windowRoom()
+	if c.snd.flight.pipe == 0 {
+		room = max(room, mss)
+	}
+	n = min(unsent, room, window, c.superPayload(mss))
+	if n <= 0 {
+		c.cc.limited = c.cc.limited || room <= 0
+		return 0, false
+	}
+	full := n / mss * mss
+	switch {
+	case n == full:
+	case n == unsent: // the end of what was written
+		if !fin && !c.opts.NoDelay && c.snd.una.Less(c.snd.small) {
+			n = full // a small segment is under way already
+		}
+	case n == window && full == 0 && (c.force || n >= int(c.snd.maxWnd)/2):
+	default:
+		c.cc.limited = c.cc.limited || n == room
+		n = full
+	}
+	if c.force && n == 0 && window > 0 {
+		n = min(unsent, window, mss)
+	}
+	return n, fin && n == unsent
+}
+
+// finAllowed: a FIN without data needs no room in the window, as in Linux; everything before it must be sent.
+func (c *Conn) finAllowed() bool { return synchronized.has(c.state) }
+
+// segmentPayload is the payload of a full segment that leaves now: SACK blocks take their room only while there are any.
+func (c *Conn) segmentPayload() uint16 {
+	if c.sack && (len(c.rcv.ahead) > 0 || c.rcv.dsack.start != c.rcv.dsack.end) {
+		w := optionWriter{}
+		if c.timestamps {
+			w.n = timestampsLen
+		}
+		var blocks [maxSACKBlocks]span
+		if k := len(c.sackBlocks(blocks[:], w.sackRoom())); k > 0 {
+			return c.snd.mss - uint16(4+8*k)
+		}
+	}
+	return c.snd.mss
+}
+
+// superPayload is the payload of the longest super-packet of segments of mss.
+func (c *Conn) superPayload(mss int) int {
+	return max((maxSuper-c.flow.headerLen()-maxHeaderLen)/mss, 1) * mss
+}
+
+// writeOptions puts the options of a segment on a synchronized connection into t.options.
+func (t *Table) writeOptions(now Time, c *Conn) {
+	w := &t.options
+	w.n = 0
+	if c.timestamps {
+		w.timestamps(c.tsNow(now), c.tsRecent)
+	}
+	if c.sack && (len(c.rcv.ahead) > 0 || c.rcv.dsack.start != c.rcv.dsack.end) {
+		var blocks [maxSACKBlocks]span
+		w.sack(c.sackBlocks(blocks[:], w.sackRoom()))
+		c.rcv.dsack = span{}
+	}
+}
+
+// acknowledged: a segment that leaves carries the acknowledgement with it.
+func (c *Conn) acknowledged() {
+	c.ackNow = false
+	c.rcv.lastAck = c.rcv.nxt
+	c.stopTimer(timerDelayedAck)
+}
+
+// emitNew sends n bytes from SND.NXT on, and the FIN.
+func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, out *ip.Outgoing) {
+	x := span{c.snd.nxt, c.snd.nxt.Add(n)}
+	mss := int(c.segmentPayload())
+	t.transmit(now, c, x, fin, mss, out)
+	if n%mss != 0 {
+		c.snd.small = x.end
+	}
+	if fin {
+		x.end++
+		c.snd.finSent = true
+	}
+	c.snd.nxt = x.end
+	c.snd.flight.push(x, now)
+	c.force = false
+	c.stats.bytesSent += uint64(n)
+	c.stopTimer(timerPersist)
+	if c.deadlines[timerRetransmit] == 0 {
+		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto())) // RFC 6298, (5.1)
+	}
+}
+
+// emitLost sends the first lost stretch again, as much of it as a super-packet takes.
+func (t *Table) emitLost(now Time, c *Conn, i int, out *ip.Outgoing) {
+	s := c.snd.flight.list[i]
+	mss := int(c.segmentPayload())
+	room := max(c.cwndRoom()/mss*mss, mss)
+	x := span{s.start, s.end}
+	if x.len() > min(room, c.superPayload(mss)) {
+		x.end = x.start.Add(min(room, c.superPayload(mss)))
+	}
+	fin := c.snd.finSent && x.end == c.snd.nxt
+	data := x
+	if fin {
+		data.end--
+	}
+	c.snd.flight.resent(i, x, now)
+	t.transmit(now, c, data, fin, mss, out)
+	segments := uint64((x.len() + mss - 1) / mss)
+	c.stats.retransmits += segments
+	c.stats.bytesRetransmitted += uint64(data.len())
+	t.counters.Retransmits += segments
+	if c.deadlines[timerRetransmit] == 0 {
+		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto()))
+	}
+}
+
+// transmit builds a segment, or super-packet, of the data x.
+func (t *Table) transmit(now Time, c *Conn, x span, fin bool, mss int, out *ip.Outgoing) {
+	flags := ACK
+	if x.end == c.snd.buf.end() && x.len() > 0 {
+		flags |= PSH // the end of what was written (RFC 9293, section 3.9.1.2)
+	}
+	if fin {
+		flags |= FIN
+	}
+	t.writeOptions(now, c)
+	t.payload = c.snd.buf.slices(&t.pool, x.start, x.len(), t.payload[:0])
+	t.build(&header{
+		flow: &c.flow, seq: x.start, ack: c.rcv.nxt, flags: flags, window: c.advertise(), options: t.options.bytes(),
+	}, t.payload, mss, out)
+	c.acknowledged()
+	c.lastSent = now
+	c.stats.segmentsOut += uint64((x.len() + mss - 1) / mss)
+}
+
+// emitControl sends a segment without data: an acknowledgement, or a probe when seq lies before SND.UNA.
+func (t *Table) emitControl(now Time, c *Conn, seq Seq, out *ip.Outgoing) {
+	t.writeOptions(now, c)
+	t.build(&header{
+		flow: &c.flow, seq: seq, ack: c.rcv.nxt, flags: ACK, window: c.advertise(), options: t.options.bytes(),
+	}, nil, 0, out)
+	c.acknowledged()
+	c.stats.segmentsOut++
+}
+
+// emitSyn sends the SYN of an active open, or its SYN-ACK after the peer's SYN crossed it.
+func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
+	if c.snd.nxt != c.snd.iss {
+		if c.state == SynReceived && c.ackNow {
+			t.emitControl(now, c, c.snd.nxt, out)
+			return true
+		}
+		return false
+	}
+	flags := SYN
+	if c.state == SynReceived {
+		flags |= ACK
+	}
+	w := &t.options
+	w.n = 0
+	first := flags == SYN
+	w.mss(t.ourMSS(&c.flow))
+	if first || c.rcv.scale != 0 || c.snd.scale != 0 {
+		w.windowScale(windowScale(c.opts.ReceiveBuffer))
+	}
+	if first || c.sack {
+		w.sackPermitted()
+	}
+	if first || c.timestamps {
+		w.timestamps(c.tsNow(now), c.tsRecent)
+	}
+	h := header{flow: &c.flow, seq: c.snd.iss, flags: flags, window: synWindow(&c.opts), options: w.bytes()}
+	if !first {
+		h.ack = c.rcv.nxt
+	}
+	t.build(&h, nil, 0, out)
+	c.snd.nxt = c.snd.iss + 1
+	c.lastSent = now
+	c.ackNow = false
+	if c.retries > 0 {
+		t.counters.Retransmits++
+	}
+	if c.deadlines[timerRetransmit] == 0 {
+		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto()))
+	}
+	return true
+}
+
+// armPersist starts probing when data waits, nothing is under way that would bring an acknowledgement, and the window is what
+// holds it back.
+func (t *Table) armPersist(now Time, c *Conn) {
+	if c.unsent() == 0 || !c.snd.flight.empty() || c.deadlines[timerPersist] != 0 || !synchronized.has(c.state) {
+		return
+	}
+	t.setTimer(c, timerPersist, now.Add(c.rtt.rto()))
+}

@@ -1,0 +1,147 @@
+package tcp
+
+// stream is a window onto a stream of bytes, kept in pages and addressed by sequence number:
+//
+//	front                 front+len
+//	  |--- contiguous --------|      bytes may also lie further on, with holes before them
+//
+// The page of a byte follows from its sequence number, so bytes can be stored in any order at the cost of the page they
+// fall into. Pages come with the first byte stored in them and go when front has passed them or the stream is empty.
+type stream struct {
+	big    []page // ring of a power of two of pages, once four do not suffice
+	small  [4]page
+	front  Seq
+	len    uint32 // contiguous bytes from front on
+	stored uint32 // pages held
+}
+
+func (s *stream) ring() []page {
+	if s.big != nil {
+		return s.big
+	}
+	return s.small[:]
+}
+
+func (s *stream) end() Seq { return s.front + Seq(s.len) }
+
+// slot returns where the page of sequence number at is kept.
+func (s *stream) slot(r []page, at Seq) *page { return &r[int(at>>pageShift)&(len(r)-1)] }
+
+// reserve makes the ring long enough for the bytes up to end.
+func (s *stream) reserve(end Seq) {
+	r := s.ring()
+	need := int((end-1)>>pageShift-s.front>>pageShift)&(1<<(32-pageShift)-1) + 1
+	if need <= len(r) {
+		return
+	}
+	n := len(r)
+	for n < need {
+		n *= 2
+	}
+	big := make([]page, n)
+	for i := range r {
+		at := s.front + Seq(i)<<pageShift
+		*s.slot(big, at) = *s.slot(r, at)
+	}
+	s.big = big
+}
+
+// store copies b to its place from sequence number at on, which must not lie before front. It returns how many bytes found
+// room; fewer than len(b) when the pool refuses a page.
+func (s *stream) store(p *pool, at Seq, b []byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	s.reserve(at.Add(len(b)))
+	r := s.ring()
+	n := 0
+	for n < len(b) {
+		pg := s.slot(r, at)
+		if *pg == 0 {
+			if *pg = p.get(); *pg == 0 {
+				break
+			}
+			s.stored++
+		}
+		k := copy(p.bytes(*pg)[at&(pageSize-1):], b[n:])
+		n += k
+		at = at.Add(k)
+	}
+	return n
+}
+
+// load copies bytes from sequence number at on into b.
+func (s *stream) load(p *pool, at Seq, b []byte) {
+	r := s.ring()
+	for n := 0; n < len(b); {
+		k := copy(b[n:], p.bytes(*s.slot(r, at))[at&(pageSize-1):])
+		n += k
+		at = at.Add(k)
+	}
+}
+
+// slices appends to dst the n bytes from sequence number at on, as they lie in their pages; neighbouring pages become one
+// slice. They are borrowed until front passes them.
+func (s *stream) slices(p *pool, at Seq, n int, dst [][]byte) [][]byte {
+	r := s.ring()
+	var last page
+	for n > 0 {
+		pg := *s.slot(r, at)
+		off := int(at & (pageSize - 1))
+		k := min(n, pageSize-off)
+		if last != 0 && pg == last+1 && int(last)%slabPages != 0 {
+			prev := dst[len(dst)-1]
+			dst[len(dst)-1] = p.join(prev, last, k)
+		} else {
+			dst = append(dst, p.bytes(pg)[off:off+k])
+		}
+		last, at, n = pg, at.Add(k), n-k
+	}
+	return dst
+}
+
+// join extends b, which ends with page last, by k bytes of the next page of the same slab.
+func (p *pool) join(b []byte, last page, k int) []byte {
+	slab := p.slabs[int(last-1)/slabPages]
+	end := (int(last-1)%slabPages + 1) * pageSize
+	return slab[end-len(b) : end+k]
+}
+
+// advance lets go of n bytes at the front.
+func (s *stream) advance(p *pool, n int) {
+	to := s.front.Add(n)
+	r := s.ring()
+	for at := s.front; at>>pageShift != to>>pageShift; at = (at>>pageShift + 1) << pageShift {
+		s.release(p, s.slot(r, at))
+	}
+	s.front = to
+	s.len -= uint32(n)
+}
+
+// trim gives the last page back when nothing is stored any more; ahead says that bytes lie beyond a hole.
+func (s *stream) trim(p *pool, ahead bool) {
+	if s.len != 0 || ahead {
+		return
+	}
+	if s.stored > 0 {
+		r := s.ring()
+		for i := range r {
+			s.release(p, &r[i])
+		}
+	}
+	s.big = nil
+}
+
+func (s *stream) release(p *pool, pg *page) {
+	if *pg != 0 {
+		p.put(*pg)
+		*pg = 0
+		s.stored--
+	}
+}
+
+// clear drops everything.
+func (s *stream) clear(p *pool) {
+	s.len = 0
+	s.trim(p, false)
+}

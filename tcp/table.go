@@ -1,0 +1,229 @@
+package tcp
+
+import (
+	"tcpd/ip"
+)
+
+// Table holds the connections, half-open connections, TIME-WAIT records and listeners of one shard, and does all the
+// protocol's work. It is deterministic: the same calls give the same segments. One goroutine at a time may call it.
+//
+// Methods are events in (Arrive, Advance, Unreachable, SetMTU), application calls, and polls out (Poll, Deadline, Events).
+// After events and calls the runtime polls until Poll returns false.
+type Table struct {
+	cfg     Config
+	secret  secret
+	random  random
+	pool    pool
+	flows   map[Flow]ref
+	conns   slab[Conn]
+	halves  slab[half]
+	waits   timeWaits
+	paths   pathCache
+	wheel   wheel // of connections
+	due     []uint32
+	nConns  int
+	nHalves int
+
+	halfWheel wheel
+	listeners []listener
+	bound     map[endpoint]ListenerID
+
+	turns    fifo[turn]  // who may send
+	replies  fifo[reply] // segments that belong to no record
+	events   []Event
+	counters Counters
+
+	seg     segment // scratch of Arrive
+	options optionWriter
+	head    [ip.HeaderLen6 + maxHeaderLen]byte
+	payload [][]byte
+}
+
+// ref is what a flow stands for: a kind and the number of the record.
+type ref uint32
+
+type refKind uint32
+
+const (
+	refConn refKind = iota
+	refHalf
+	refTimeWait
+)
+
+const refKindShift = 30
+
+func makeRef(k refKind, i uint32) ref { return ref(uint32(k)<<refKindShift | i) }
+
+func (r ref) kind() refKind { return refKind(r >> refKindShift) }
+func (r ref) index() uint32 { return uint32(r) & (1<<refKindShift - 1) }
+
+// turn is a place in the order of sending.
+type turn struct {
+	half  bool
+	index uint32
+}
+
+// NewTable returns an empty table.
+func NewTable(cfg Config) *Table {
+	cfg = cfg.withDefaults()
+	return &Table{
+		cfg:    cfg,
+		secret: newSecret(cfg.Secret),
+		random: random(cfg.Seed),
+		pool:   pool{memory: cfg.Memory},
+		flows:  make(map[Flow]ref),
+		bound:  make(map[endpoint]ListenerID),
+	}
+}
+
+// SetMTU is an event in: the link's MTU changed.
+func (t *Table) SetMTU(mtu int) { t.cfg.MTU = mtu }
+
+// SetOptions changes the options of connections to come.
+func (t *Table) SetOptions(o Options) { t.cfg.Options = o.withDefaults() }
+
+// SetLimits changes the limits; what exists stays.
+func (t *Table) SetLimits(connections, halfOpen, timeWait int) {
+	c := Config{Connections: connections, HalfOpen: halfOpen, TimeWait: timeWait}.withDefaults()
+	t.cfg.Connections, t.cfg.HalfOpen, t.cfg.TimeWait = c.Connections, c.HalfOpen, c.TimeWait
+}
+
+// Arrive is an event in: a packet whose payload is a TCP segment for one of our addresses. It is borrowed during the call.
+func (t *Table) Arrive(now Time, p *ip.Packet) Drop {
+	d := t.arrive(now, p)
+	t.counters.SegmentsIn++
+	t.counters.Drops[d]++
+	return d
+}
+
+func (t *Table) arrive(now Time, p *ip.Packet) Drop {
+	s := &t.seg
+	if d := s.parse(p); d != DropNone {
+		return d
+	}
+	s.unit = int(p.Offload.SegmentSize)
+	if s.unit == 0 {
+		s.unit = len(s.payload)
+	}
+	if s.opts.malformed {
+		t.counters.MalformedOptions++
+	}
+	f := Flow{Local: p.Dst, Remote: p.Src}
+	f.LocalPort, f.RemotePort = ports(p.Payload)
+	r, ok := t.flows[f]
+	if !ok {
+		return t.arriveUnknown(now, &f, s)
+	}
+	switch r.kind() {
+	case refConn:
+		return t.arriveConn(now, t.conn(r.index()), s)
+	case refHalf:
+		return t.arriveHalf(now, r.index(), s)
+	default:
+		return t.arriveTimeWait(now, r.index(), s)
+	}
+}
+
+// arriveUnknown handles a segment for a flow without record: RFC 9293, sections 3.10.7.1 and 3.10.7.2.
+func (t *Table) arriveUnknown(now Time, f *Flow, s *segment) Drop {
+	l := t.match(f.Local, f.LocalPort)
+	switch {
+	case s.flags.has(RST):
+		return DropResetClosed
+	case l == nil || !s.flags.has(SYN) || s.flags.has(ACK):
+		t.reset(f, s)
+		return DropClosedPort
+	}
+	return t.listen(now, l, f, s)
+}
+
+// reset answers a segment that has no place here (RFC 9293, section 3.10.7.1).
+func (t *Table) reset(f *Flow, s *segment) {
+	r := reply{flow: *f, flags: RST}
+	if s.flags.has(ACK) {
+		r.seq = s.ack
+	} else {
+		r.flags |= ACK
+		r.ack = s.end()
+	}
+	t.reply(r)
+}
+
+func (t *Table) conn(i uint32) *Conn { return t.conns.at(i) }
+
+// newConn takes a record for f; it is charged before it exists.
+func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
+	if t.nConns >= t.cfg.Connections {
+		return nil, ErrLimit
+	}
+	if !t.cfg.Memory.Charge(connSize) {
+		return nil, ErrMemory
+	}
+	i := t.conns.get()
+	c := t.conn(i)
+	*c = Conn{flow: *f, slot: i, live: true, opts: o.withDefaults(), born: now, heard: now, lastSent: now}
+	c.pathMTU = t.pathMTU(now, f.Remote)
+	c.tsOffset = t.secret.timestampOffset(f)
+	t.nConns++
+	t.flows[*f] = makeRef(refConn, i)
+	return c, nil
+}
+
+// detach makes the table forget the flow of c; the record stays for the application to read what is left.
+func (t *Table) detach(c *Conn) {
+	if !c.detached {
+		c.detached = true
+		delete(t.flows, c.flow)
+	}
+}
+
+// free gives the record back. The application must have released it.
+func (t *Table) free(c *Conn) {
+	t.detach(c)
+	c.snd.buf.clear(&t.pool)
+	c.rcv.buf.clear(&t.pool)
+	t.wheel.cancel(c.slot)
+	c.live, c.queued = false, false
+	c.snd.flight, c.rcv.ahead, c.err = flight{}, nil, nil
+	t.nConns--
+	t.cfg.Memory.Release(connSize)
+	t.conns.put(c.slot)
+}
+
+// want gives c a turn to send.
+func (t *Table) want(c *Conn) {
+	if !c.queued && !c.detached {
+		c.queued = true
+		t.turns.push(turn{index: c.slot})
+	}
+}
+
+// Poll is a poll out: it builds the next packet, valid until the next call of any method, and returns false when there is
+// nothing to send now. Connections take turns; each turn is one packet or super-packet.
+func (t *Table) Poll(now Time, out *ip.Outgoing) bool {
+	for {
+		if r, ok := t.replies.pop(); ok {
+			t.buildReply(now, &r, out)
+			return true
+		}
+		u, ok := t.turns.pop()
+		if !ok {
+			return false
+		}
+		if u.half {
+			if t.emitHalf(now, u.index, out) {
+				return true
+			}
+			continue
+		}
+		c := t.conn(u.index)
+		if !c.queued {
+			continue
+		}
+		c.queued = false
+		if t.emit(now, c, out) {
+			t.want(c)
+			return true
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package tcp
+
+// timer is a kind of deadline. A connection has one deadline of each kind, and one entry in the wheel for the earliest of
+// them. Moving a deadline to a later time costs a store: the wheel calls at the old time and is put right then.
+type timer uint8
+
+const (
+	timerRetransmit timer = iota // RFC 6298
+	timerPersist                 // zero-window probe and silly-window override
+	timerDelayedAck
+	timerReorder // RFC 8985, section 6.2
+	timerKeepAlive
+	timerFinWait2
+	numTimers
+)
+
+func (t *Table) setTimer(c *Conn, k timer, when Time) {
+	c.deadlines[k] = when
+	if c.wake == 0 || when < c.wake {
+		c.wake = when
+		t.wheel.schedule(c.slot, when)
+	}
+}
+
+func (c *Conn) stopTimer(k timer) { c.deadlines[k] = 0 }
+
+func (c *Conn) stopTimers() { c.deadlines = [numTimers]Time{} }
+
+// Deadline returns when Advance has work next, Never if nothing is waiting. It may be early.
+func (t *Table) Deadline() Time {
+	return min(t.wheel.next(), t.halfWheel.next(), t.waits.next())
+}
+
+// Advance is an event in: it runs the timers up to now.
+func (t *Table) Advance(now Time) {
+	t.due = t.wheel.advance(now, t.due[:0])
+	for _, slot := range t.due {
+		if c := t.conn(slot); c.live {
+			t.expire(now, c)
+		}
+	}
+	t.due = t.halfWheel.advance(now, t.due[:0])
+	for _, i := range t.due {
+		t.expireHalf(now, i)
+	}
+	t.expireTimeWaits(now)
+}
+
+var expiry = [numTimers]func(*Table, Time, *Conn){
+	timerRetransmit: (*Table).retransmitTimeout,
+	timerPersist:    (*Table).persistTimeout,
+	timerDelayedAck: (*Table).delayedAckTimeout,
+	timerReorder:    (*Table).reorderTimeout,
+	timerKeepAlive:  (*Table).keepAliveTimeout,
+	timerFinWait2:   (*Table).finWait2Expired,
+}
+
+// expire runs the deadlines of c that have passed and schedules the next.
+func (t *Table) expire(now Time, c *Conn) {
+	c.wake = 0
+	for k := range numTimers {
+		if d := c.deadlines[k]; d != 0 && d <= now {
+			c.deadlines[k] = 0
+			expiry[k](t, now, c)
+			if !c.live || c.detached {
+				return
+			}
+		}
+	}
+	next := Never
+	for _, d := range c.deadlines {
+		if d != 0 {
+			next = min(next, d)
+		}
+	}
+	if next != Never && (c.wake == 0 || next < c.wake) {
+		c.wake = next
+		t.wheel.schedule(c.slot, next)
+	}
+}
+
+// retransmitTimeout is RFC 6298, section 5: back off, and take everything in flight for lost (RFC 5681, section 3.1).
+func (t *Table) retransmitTimeout(now Time, c *Conn) {
+	if t.givesUp(now, c) {
+		t.fail(c, ErrTimeout)
+		return
+	}
+	c.retries++
+	c.rtt.backoff++
+	c.stats.timeouts++
+	t.counters.Timeouts++
+	if synchronized.has(c.state) {
+		c.cc.timeout(now, c.recovery.kind != recoverTimeout)
+		c.recovery = recovery{kind: recoverTimeout, until: c.snd.nxt}
+		c.snd.flight.loseAll()
+		c.snd.dupAcks = 0
+		c.stopTimer(timerReorder)
+	} else {
+		c.snd.nxt = c.snd.iss // the SYN again
+	}
+	t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto()))
+	t.want(c)
+}
+
+// givesUp decides whether a connection without progress has waited long enough. The time counts only together with
+// time-outs that have run, so that a pause of the whole machine ends nothing (attack class T08).
+func (t *Table) givesUp(now Time, c *Conn) bool {
+	if c.retries == 0 {
+		c.stalled = now
+	}
+	switch {
+	case !synchronized.has(c.state):
+		return c.retries >= synRetries
+	case c.released && c.retries >= orphanRetries:
+		return true
+	}
+	return c.retries >= 3 && now.Sub(c.stalled) >= c.opts.UserTimeout
+}
+
+// persistTimeout probes a closed window (RFC 9293, section 3.8.6.1), or sends a small segment that the sender's silly-window
+// avoidance held back for too long (section 3.8.6.2.1).
+func (t *Table) persistTimeout(now Time, c *Conn) {
+	if t.givesUp(now, c) {
+		t.fail(c, ErrTimeout)
+		return
+	}
+	c.retries++
+	c.rtt.backoff = min(c.rtt.backoff+1, 16)
+	if c.snd.windowRoom() > 0 {
+		c.force = true
+	} else {
+		c.probe = true
+		t.counters.ZeroWindowProbes++
+	}
+	t.setTimer(c, timerPersist, now.Add(c.rtt.rto()))
+	t.want(c)
+}
+
+func (t *Table) delayedAckTimeout(_ Time, c *Conn) {
+	c.ackNow = true
+	t.want(c)
+}
+
+func (t *Table) reorderTimeout(now Time, c *Conn) { t.detectLoss(now, c) }
+
+// keepAliveTimeout probes a peer that was silent for long (RFC 9293, section 3.8.4).
+func (t *Table) keepAliveTimeout(now Time, c *Conn) {
+	k := c.opts.KeepAlive
+	if !k.Enabled || !synchronized.has(c.state) {
+		return
+	}
+	if silent := now.Sub(c.heard); silent < k.Idle {
+		c.keepProbes = 0
+		t.setTimer(c, timerKeepAlive, c.heard.Add(k.Idle))
+		return
+	}
+	if !c.snd.flight.empty() {
+		t.setTimer(c, timerKeepAlive, now.Add(k.Interval)) // the retransmission timer is at it already
+		return
+	}
+	if int(c.keepProbes) >= k.Count {
+		t.fail(c, ErrTimeout)
+		return
+	}
+	c.keepProbes++
+	c.probe = true
+	t.counters.KeepAliveProbes++
+	t.setTimer(c, timerKeepAlive, now.Add(k.Interval))
+	t.want(c)
+}
+
+// finWait2Expired ends the wait for the FIN of a peer whose stream nobody reads.
+func (t *Table) finWait2Expired(_ Time, c *Conn) {
+	if c.state == FinWait2 && c.released {
+		t.counters.FinWait2Timeouts++
+		t.terminate(c, nil)
+	}
+}
