@@ -1,0 +1,38 @@
+# make check is the whole proof; the other targets are its parts and the tools around it.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build run check fmt vet staticcheck test race fuzz bench
+
+build:                ## the daemon, as ./tcpd
+	CGO_ENABLED=0 go build -trimpath -o tcpd ./cmd/tcpd
+
+run: build            ## build and run with the embedded configuration (root)
+	./tcpd --tun tcp0
+
+check: fmt vet staticcheck test race
+
+fmt:
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+
+vet:
+	go vet ./...
+
+staticcheck:
+	go run $(STATICCHECK) ./...
+
+test:                 ## all tests, with the edges of the imports, the simulator and, as root, the kernel as peer
+	go test ./...
+
+race:                 ## the same under the race detector, with fewer seeds
+	go test -race -short ./...
+
+fuzz:                 ## every fuzz target for FUZZTIME each
+	@for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz); do \
+			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),10s) $$p || exit 1; \
+		done; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
