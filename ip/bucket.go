@@ -5,7 +5,7 @@ const (
 	maxTokens  = 1_000_000_000 // of rate and burst, so that products fit 63 bits
 )
 
-// TokenBucket limits how often something is sent, such as ICMP errors. It lends itself badly as a side channel: with a plain
+// TokenBucket limits how often something is sent, such as ICMP errors. It makes a poor side channel: with a plain
 // bucket an outsider who spends all tokens but one sees from the last whether somebody else took it, which tells an open port
 // from a closed one (CVE-2020-25705). Here one take in four, at random, costs two tokens. The refill is a quarter faster to
 // make up for it: the mean rate is as asked, and a burst never larger.

@@ -99,13 +99,38 @@ func TestSum_RFC1071Example(t *testing.T) {
 	}
 }
 
+func TestSumHeader4_likeTheSlowOne(t *testing.T) {
+	r := seeded(t, 10)
+	for n := HeaderLen4; n <= 60; n += 4 {
+		for i := range 1000 {
+			b := randomBytes(r, n)
+			if i == 0 {
+				b = bytes.Repeat([]byte{0xff}, n)
+			}
+			if got, want := sumHeader4(b), slowSum(b, 0); canonical(got) != canonical(want) {
+				t.Fatalf("header %x: %#x, want %#x", b, got, want)
+			}
+		}
+	}
+}
+
 func TestPseudoSum_likeTheSlowOne(t *testing.T) {
 	r := seeded(t, 3)
 	eachFamily(t, func(t *testing.T, f family) {
 		for range 2000 {
 			src, dst := f.peer, f.ours
-			copy(src[12:], randomBytes(r, 4))
-			copy(dst[12:], randomBytes(r, 4))
+			random := randomBytes(r, 32)
+			if r.IntN(4) == 0 {
+				random = bytes.Repeat([]byte{0xff}, 32) // carries
+			}
+			if f.ours.Is4() {
+				copy(src[12:], random[:4])
+				copy(dst[12:], random[4:])
+			} else {
+				copy(src[:], random[:16])
+				copy(dst[:], random[16:])
+				dst[0] = 0xfd
+			}
 			protocol, length := uint8(r.Uint32()), int(uint16(r.Uint32()))
 			got, want := PseudoSum(src, dst, protocol, length), slowPseudoSum(src, dst, protocol, length)
 			if canonical(got) != canonical(want) {

@@ -110,9 +110,7 @@ func unfragmentedHeader(p *Packet) []byte {
 		return h
 	}
 	e := fromFixedHeader(h)
-	if e.walk(h) != DropNone || !e.fragmented {
-		return h
-	}
+	e.walk(h) // as Parse did, up to the fragment header, which is the last
 	h[e.namedAt] = e.next
 	return h[:len(h)-fragmentHeaderLen]
 }

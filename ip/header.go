@@ -62,7 +62,7 @@ func (h *Header) put4(b []byte) int {
 	third := be.Uint32(h.Dst[12:])
 	sum, carry := bits.Add64(first, second, 0)
 	sum, carry = bits.Add64(sum, uint64(third), carry)
-	second |= uint64(^fold(sum + carry)) << 32
+	second |= uint64(^fold(sum+carry)) << 32
 	be.PutUint64(b, first)
 	be.PutUint64(b[8:], second)
 	be.PutUint32(b[16:], third)

@@ -21,6 +21,9 @@ func TestHeader_roundTrip(t *testing.T) {
 			t.Errorf("header of %d bytes, payload %q, fragment %+v", len(p.Header), p.Payload, p.Fragment)
 		}
 		be := binary.BigEndian
+		if sum := slowSum(p.Header, 0); f.ours.Is4() && sum != 0xffff {
+			t.Errorf("header checksum: the sum is %#x, want 0xffff", sum)
+		}
 		if f.ours.Is4() {
 			if id, flags := be.Uint16(p.Header[4:]), be.Uint16(p.Header[6:]); id != 0xabcd || flags != flagDontFragment {
 				t.Errorf("ID %#x, flags and offset %#x", id, flags)

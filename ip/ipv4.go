@@ -51,7 +51,7 @@ func (p *Packet) parse4(b []byte) Drop {
 	return DropNone
 }
 
-// set4 is Addr4 in place, in two stores: that halves the time to parse a packet.
+// set4 is Addr4 in place, in two stores: that takes a third off the time to parse a packet (BenchmarkParse).
 func (a *Addr) set4(v uint32) {
 	binary.BigEndian.PutUint64(a[:8], 0)
 	binary.BigEndian.PutUint64(a[8:], 0xffff<<32|uint64(v))

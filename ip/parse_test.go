@@ -191,7 +191,8 @@ func extension(next uint8, contents ...byte) []byte {
 }
 
 func TestAttack_I06_extensionHeaders(t *testing.T) {
-	const tcp, hop, dst, routing, fragment = ProtocolTCP, extensionHopByHop, extensionDestination, extensionRouting, extensionFragment
+	const tcp, hop, dst = ProtocolTCP, extensionHopByHop, extensionDestination
+	const routing, fragment = extensionRouting, extensionFragment
 	f := families[1]
 	segment := f.tcp(0x10, []byte("data"))
 	pad := []byte{1, 4, 0, 0, 0, 0}
@@ -352,7 +353,8 @@ func BenchmarkParse(b *testing.B) {
 		})
 	}
 	b.Run("IPv6/longest chain", func(b *testing.B) {
-		packet := with6(extensionDestination, append(bytes.Repeat(extension(extensionDestination, make([]byte, 30)...), 7), extension(ProtocolTCP, make([]byte, 30)...)...))
+		most := bytes.Repeat(extension(extensionDestination, make([]byte, 30)...), 7)
+		packet := with6(extensionDestination, append(most, extension(ProtocolTCP, make([]byte, 30)...)...))
 		var p Packet
 		for b.Loop() {
 			p.Parse(packet, Offload{})

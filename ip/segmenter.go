@@ -19,19 +19,12 @@ const (
 	tcpCWR        = 0x80
 )
 
-// maxTransportHeader is that of TCP with all its options.
-const maxTransportHeader = 60
-
-// maxNetworkHeader is an IPv6 header with as many extension headers as Parse lets pass; IPv4 is shorter.
-const maxNetworkHeader = HeaderLen6 + maxExtensionBytes
-
 // Segmenter does in software what a link with segmentation and checksum offload does: it makes packets with complete
 // checksums of a super-packet. It is reused, by one goroutine at a time, and allocates nothing in the long run.
 type Segmenter struct {
-	header [maxNetworkHeader + maxTransportHeader]byte
-	out    Outgoing
-	part   int // of the payload, where the next segment begins
-	offset int // in that part
+	out    Outgoing // its header and list of payloads are kept for reuse
+	part   int      // of the payload, where the next segment begins
+	offset int      // in that part
 }
 
 // Split calls emit for each packet that o stands for, in order, until emit returns an error, which Split returns too. All
@@ -60,11 +53,11 @@ func (s *Segmenter) Split(o *Outgoing, emit func(*Outgoing) error) error {
 
 // begin checks o, and copies its header.
 func (s *Segmenter) begin(o *Outgoing) bool {
-	if len(o.Header) > len(s.header) || !o.splittable() {
+	if !o.splittable() {
 		return false
 	}
 	s.part, s.offset = 0, 0
-	s.out.Header = s.header[:copy(s.header[:], o.Header)]
+	s.out.Header = append(s.out.Header[:0], o.Header...)
 	s.out.NetworkLen = o.NetworkLen
 	return true
 }

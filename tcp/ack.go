@@ -8,6 +8,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		t.challenge(now, c)
 		return DropAckRange
 	}
+	c.heard = now
 	if s.ack.Less(c.snd.una) {
 		return DropNone // an old acknowledgement: nothing in it but data
 	}
@@ -39,17 +40,22 @@ func (t *Table) updateWindow(now Time, c *Conn, s *segment) bool {
 	if !c.snd.wl1.Less(s.seq) && !(c.snd.wl1 == s.seq && c.snd.wl2.LessEq(s.ack)) {
 		return false
 	}
-	wnd := uint32(s.window) << c.snd.scale
-	moved := wnd != c.snd.wnd
+	wnd := uint32(s.window)
+	if !s.flags.has(SYN) { // "The window field in a segment where the SYN bit is set ... MUST NOT be scaled" (RFC 7323, 2.2)
+		wnd <<= c.snd.scale
+	}
+	moved, before := wnd != c.snd.wnd, c.snd.windowRoom()
 	c.snd.wnd, c.snd.wl1, c.snd.wl2 = wnd, s.seq, s.ack
 	c.snd.maxWnd = max(c.snd.maxWnd, wnd)
-	if c.deadlines[timerPersist] != 0 {
-		// The peer lives: a closed window may stay closed for as long as it answers (RFC 9293, section 3.8.6.1).
+	room := c.snd.windowRoom()
+	if c.deadlines[timerPersist] != 0 || room < 0 {
+		// The peer lives: a closed window may stay closed for as long as it answers (RFC 9293, section 3.8.6.1), and so may
+		// one that shrank ("SHOULD NOT time out the connection", SHLD-17).
 		c.retries = 0
-		if c.snd.windowRoom() >= int(c.snd.mss) {
-			c.stopTimer(timerPersist)
-			c.rtt.backoff = 0
-		}
+	}
+	if c.deadlines[timerPersist] != 0 && (before <= 0 && room > 0 || room >= int(c.snd.mss)) {
+		c.stopTimer(timerPersist)
+		c.rtt.backoff = 0
 	}
 	return moved
 }
@@ -106,6 +112,7 @@ func (t *Table) advanceUna(now Time, c *Conn, s *segment, d *delivery) {
 	c.snd.buf.advance(&t.pool, data)
 	c.snd.buf.trim(&t.pool, false)
 	c.snd.una = s.ack
+	c.snd.small = maxSeq(c.snd.small, s.ack) // never left behind by half the circle
 	c.snd.dupAcks = 0
 	c.retries, c.rtt.backoff = 0, 0
 	c.stats.bytesAcked += uint64(data)
@@ -125,7 +132,7 @@ func (t *Table) measure(now Time, c *Conn, s *segment, d *delivery) {
 		c.rtt.sample(now.Sub(d.newest))
 	case d.acked > 0 && c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0:
 		if ms := c.tsNow(now) - s.opts.tsEcr; ms < uint32(maxRTO/Millisecond) {
-			c.rtt.sample(Duration(ms) * Millisecond)
+			c.rtt.sample(Duration(max(ms, 1)) * Millisecond) // of a clock of milliseconds
 		}
 	}
 }

@@ -11,25 +11,29 @@ func (t *Table) Connect(now Time, f Flow, o Options) (*Conn, error) {
 		}
 		f.LocalPort = p
 	}
+	if f.Local == f.Remote && f.LocalPort == f.RemotePort {
+		return nil, ErrInUse // a connection to itself (attack class H12)
+	}
 	iss := t.secret.isn(now, &f)
-	if r, ok := t.flows[f]; ok {
-		if r.kind() != refTimeWait || !t.reusable(now, r.index()) {
-			return nil, ErrInUse
-		}
-		w := t.waits.records.at(r.index())
-		if !w.sndNxt.Less(iss) {
-			iss = w.sndNxt + 65537
-		}
-		t.endTimeWait(w)
-		t.counters.TimeWaitReused++
+	old, reuse := t.flows[f]
+	if reuse && (old.kind() != refTimeWait || !t.reusable(now, old.index())) {
+		return nil, ErrInUse
 	}
 	c, err := t.newConn(now, &f, o)
 	if err != nil {
 		return nil, err
 	}
+	if reuse {
+		if w := t.waits.records.at(old.index()); !w.sndNxt.Less(iss) {
+			iss = w.sndNxt + 65537
+		}
+		t.endTimeWait(old.index())
+		t.counters.TimeWaitReused++
+	}
 	c.active = true
 	c.start(iss)
 	c.setState(SynSent)
+	c.synDue = true
 	t.want(c)
 	return c, nil
 }
@@ -51,6 +55,9 @@ func (t *Table) choosePort(now Time, f Flow) (uint16, bool) {
 	offset := t.secret.portOffset(&f) + uint32(t.random.below(n))
 	for i := range uint32(n) {
 		f.LocalPort = uint16(firstPort + (offset+i)%n)
+		if f.Local == f.Remote && f.LocalPort == f.RemotePort {
+			continue
+		}
 		r, taken := t.flows[f]
 		if !taken || r.kind() == refTimeWait && t.reusable(now, r.index()) {
 			return f.LocalPort, true
@@ -135,8 +142,6 @@ func (t *Table) queueFin(c *Conn) {
 		c.setState(FinWait1)
 	case CloseWait:
 		c.setState(LastAck)
-	case SynReceived:
-		c.setState(FinWait1)
 	}
 	t.want(c)
 }
@@ -203,7 +208,7 @@ func (t *Table) ended(c *Conn) {
 		t.free(c)
 		return
 	}
-	if c.active {
+	if c.active && c.cc.cwnd == 0 { // it never was open
 		t.signal(c, EventConnected)
 	}
 	c.wantRead, c.wantWrite = false, false

@@ -14,7 +14,6 @@ func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
 	if c.state == SynSent {
 		return t.arriveSynSent(now, c, s)
 	}
-	c.heard = now
 	if d := t.checkTimestamp(now, c, s); d != DropNone {
 		return d
 	}
@@ -25,12 +24,13 @@ func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
 		return t.arriveReset(now, c, s)
 	}
 	if s.flags.has(SYN) { // fourth; the third, security, does not exist here
-		return t.arriveSyn(now, c, s)
+		if d := t.arriveSyn(now, c, s); d != DropNone {
+			return d
+		}
 	}
 	if !s.flags.has(ACK) { // fifth
 		return DropNoAck
 	}
-	c.updateTimestamp(now, s)
 	if c.state == SynReceived {
 		if d := t.finishHandshake(now, c, s); d != DropNone {
 			return d
@@ -42,6 +42,7 @@ func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
 	if c.detached {
 		return DropNone
 	}
+	c.updateTimestamp(now, s)
 	// Sixth, the urgent pointer: urgent data is delivered in line, as section 3.8.5 lets us.
 	d := t.arriveData(now, c, s) // seventh
 	t.arriveFin(now, c, s)       // eighth
@@ -60,9 +61,14 @@ func (t *Table) checkTimestamp(now Time, c *Conn, s *segment) Drop {
 	return DropPAWS
 }
 
-// updateTimestamp is RFC 7323, section 4.3, (2): TS.Recent follows segments that cover the last acknowledgement sent.
+// updateTimestamp is RFC 7323, section 4.3, (2): TS.Recent follows segments that cover the last acknowledgement sent. It comes
+// after the check of the ACK field, so that who guesses a sequence number cannot poison TS.Recent (attack class H06). After
+// 24 days TS.Recent is invalid and takes any value (section 5.5).
 func (c *Conn) updateTimestamp(now Time, s *segment) {
-	if c.timestamps && s.opts.hasTimestamps && s.seq.LessEq(c.rcv.lastAck) && int32(s.opts.tsVal-c.tsRecent) >= 0 {
+	if !c.timestamps || !s.opts.hasTimestamps || c.rcv.lastAck.Less(s.seq) {
+		return
+	}
+	if int32(s.opts.tsVal-c.tsRecent) >= 0 || now.Sub(c.tsRecentAt) > pawsIdle {
 		c.tsRecent, c.tsRecentAt = s.opts.tsVal, now
 	}
 }
@@ -103,13 +109,13 @@ func (t *Table) checkSequence(now Time, c *Conn, s *segment) Drop {
 }
 
 // answerUnacceptable: "If an incoming segment is not acceptable, an acknowledgment should be sent in reply (unless the RST
-// bit is set ...)". Segments without data are answered twice a second at most: two ends that disagree must not go on for
-// ever (attack class E05).
+// bit is set ...)". Segments without data or FIN are answered twice a second at most: two ends that disagree must not go on
+// for ever (attack class E05).
 func (t *Table) answerUnacceptable(now Time, c *Conn, s *segment) {
 	if s.flags.has(RST) {
 		return
 	}
-	if len(s.payload) > 0 && !s.flags.has(SYN) {
+	if (len(s.payload) > 0 || s.flags.has(FIN)) && !s.flags.has(SYN) {
 		c.ackNow = true
 		t.want(c)
 		return
@@ -139,8 +145,8 @@ func (t *Table) arriveReset(now Time, c *Conn, s *segment) Drop {
 	switch {
 	case c.state == SynReceived && c.active:
 		t.fail(c, ErrRefused)
-	case c.state == Closing || c.state == LastAck:
-		t.terminate(c, nil)
+	case (c.state == Closing || c.state == LastAck) && c.snd.buf.len == 0:
+		t.terminate(c, nil) // only our FIN was not acknowledged: nothing is lost
 	default:
 		t.fail(c, ErrReset)
 	}
@@ -162,7 +168,8 @@ func (t *Table) finishHandshake(now Time, c *Conn, s *segment) Drop {
 		t.reset(&c.flow, s)
 		return DropHandshakeAck
 	}
-	t.synAcked(now, c, s)
+	c.snd.wl1, c.snd.wl2 = s.seq, s.ack // whatever the SYN had: this segment's window counts
+	t.synAcked(now, c)
 	return DropNone
 }
 
@@ -188,26 +195,27 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	c.tsRecent, c.tsRecentAt = s.opts.tsVal, now
 	c.negotiated(&s.opts, true)
 	c.peerStarts(s.seq, uint32(synWindow(&c.opts)))
-	c.sizeSegments()
-	c.cc.init(c.opts.Congestion, uint32(c.snd.mss))
 	c.snd.wnd, c.snd.maxWnd, c.snd.wl1, c.snd.wl2 = uint32(s.window), uint32(s.window), s.seq, s.ack
 	if !acceptable { // simultaneous open
 		c.setState(SynReceived)
-		c.snd.nxt = c.snd.iss // answer with SYN-ACK
+		c.synDue = true // as SYN-ACK
 		t.want(c)
 		return DropNone
 	}
-	t.synAcked(now, c, s)
+	if c.retries == 0 {
+		c.rtt.sample(now.Sub(c.lastSent))
+	}
+	t.synAcked(now, c)
 	c.ackNow = true
 	t.want(c)
 	return DropNone
 }
 
 // synAcked: our SYN is acknowledged, the connection is established.
-func (t *Table) synAcked(now Time, c *Conn, s *segment) {
-	if c.retries == 0 {
-		c.rtt.sample(now.Sub(c.lastSent))
-	}
+func (t *Table) synAcked(now Time, c *Conn) {
+	c.heard = now
+	c.synDue = false
+	c.startSending(int(c.retries))
 	c.snd.una, c.snd.nxt = c.snd.iss+1, c.snd.iss+1
 	c.snd.small = c.snd.iss + 1
 	c.retries, c.rtt.backoff = 0, 0

@@ -22,6 +22,7 @@ type Conn struct {
 	ackNow    bool // an acknowledgement is due
 	probe     bool // a zero-window or keep-alive probe is due
 	force     bool // send what the window allows, however small
+	synDue    bool // the SYN, or SYN-ACK, is to be sent, for the first time or again
 	wantRead  bool // the application has read everything and waits
 	wantWrite bool
 	signalled eventSet // events raised and not yet taken
@@ -121,6 +122,7 @@ func (c *Conn) Err() error { return c.err }
 func (c *Conn) start(iss Seq) {
 	c.snd.iss, c.snd.una, c.snd.nxt = iss, iss, iss
 	c.snd.small = iss
+	c.rack.fack = iss
 	c.snd.buf.front = iss + 1
 	c.rcv.limit = uint32(min(initialBuffer, c.opts.ReceiveBuffer))
 	c.rcv.mss = defaultMSS4
@@ -152,6 +154,18 @@ func (c *Conn) negotiated(o *options, scaleOffered bool) {
 	}
 }
 
+// startSending prepares for data after a handshake in which the SYN or SYN-ACK was sent again so many times.
+func (c *Conn) startSending(retries int) {
+	c.sizeSegments()
+	c.cc.init(c.opts.Congestion, uint32(c.snd.mss))
+	if retries > 1 {
+		// "... refrain from resetting the initial window to one segment unless there have been more than one SYN or SYN/ACK
+		// retransmissions" (RFC 6928, section 2)
+		c.cc.set(c.cc.mss)
+	}
+	c.rtt.cautious = retries > 0
+}
+
 // windowScale returns the smallest shift that can express a window of n bytes.
 func windowScale(n int) uint8 {
 	var s uint8
@@ -181,11 +195,13 @@ func (c *Conn) sizeSegments() {
 
 // unsent returns the bytes that were never transmitted.
 func (c *Conn) unsent() int {
-	nxt := c.snd.nxt
-	if c.snd.finSent {
+	switch {
+	case c.snd.finSent:
 		return 0
+	case c.state == SynSent || c.state == SynReceived:
+		return int(c.snd.buf.len) // SND.NXT stands at the SYN
 	}
-	return c.snd.buf.end().Sub(maxSeq(nxt, c.snd.iss+1))
+	return c.snd.buf.end().Sub(c.snd.nxt)
 }
 
 // tsNow is the timestamp clock: milliseconds, with the peer's offset.

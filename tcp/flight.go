@@ -168,6 +168,21 @@ func (f *flight) loseAll() {
 	}
 }
 
+// reneged forgets what was sacked when the first record is: the peer would have acknowledged it, had it kept it. "The data
+// sender MUST retransmit the segment at the left edge of the window after a retransmit timeout, whether or not the SACKed
+// bit is on for that segment." (RFC 2018, section 8)
+func (f *flight) reneged() {
+	if len(f.list) == 0 || f.list[0].fate&sacked == 0 {
+		return
+	}
+	for i := range f.list {
+		s := &f.list[i]
+		f.account(s, -1)
+		s.fate &^= sacked
+		f.account(s, 1)
+	}
+}
+
 // firstLost returns the index of the first record that has to be sent again.
 func (f *flight) firstLost() (int, bool) {
 	if f.lost == 0 {

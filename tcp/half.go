@@ -28,6 +28,7 @@ type half struct {
 	attempt    bool // the application decided; it gets the connection by its attempt
 	answer     bool // a SYN-ACK is due
 	queued     bool
+	again      bool // the SYN-ACK was sent more than once
 	retries    uint8
 }
 
@@ -133,6 +134,7 @@ func (t *Table) emitHalf(now Time, i uint32, out *ip.Outgoing) bool {
 	if !h.answer {
 		return false
 	}
+	h.again = h.sentAt != 0
 	h.answer, h.sentAt = false, now
 	o := &t.listeners[h.listener].opts.Options
 	w := &t.options
@@ -209,8 +211,13 @@ func (t *Table) challengeHalf(now Time, h *half) {
 	}
 	h.challenged = now
 	t.counters.ChallengeAcks++
+	o := &t.listeners[h.listener].opts.Options
+	window := synWindow(o)
+	if h.hasScale {
+		window >>= windowScale(o.ReceiveBuffer)
+	}
 	t.reply(reply{
-		flow: h.flow, seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: synWindow(&t.listeners[h.listener].opts.Options),
+		flow: h.flow, seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: window,
 		hasTS: h.timestamps, tsVal: uint32(now/Time(Millisecond)) + h.tsOffset, tsEcr: h.tsRecent,
 	})
 }
@@ -234,15 +241,14 @@ func (t *Table) establish(now Time, i uint32, h *half, s *segment) Drop {
 		mss: h.mss, scale: h.scale, hasScale: h.hasScale, sackPermitted: h.sack, hasTimestamps: h.timestamps,
 	}, true)
 	c.peerStarts(h.irs, uint32(synWindow(&l.opts.Options)))
-	c.sizeSegments()
-	c.cc.init(c.opts.Congestion, uint32(c.snd.mss))
 	c.snd.nxt, c.snd.una = h.iss+1, h.iss+1
 	c.snd.small = h.iss + 1
 	c.snd.wnd, c.snd.maxWnd = uint32(h.window), uint32(h.window)
 	c.snd.wl1, c.snd.wl2 = h.irs, h.iss+1
-	if h.retries == 0 {
+	if !h.again { // Karn: who knows which one it answers
 		c.rtt.sample(now.Sub(h.sentAt))
 	}
+	c.startSending(int(h.retries))
 	c.setState(Established)
 	t.counters.Accepted++
 	t.armKeepAlive(c)

@@ -87,8 +87,11 @@ func (p *pair) step() bool {
 		}
 	}
 	p.flush()
-	for _, e := range p.ends {
+	for i, e := range p.ends {
 		e.Events()
+		if err := e.Check(); err != nil {
+			p.t.Fatalf("end %d: %v", i, err)
+		}
 	}
 	return true
 }

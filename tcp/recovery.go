@@ -3,7 +3,8 @@ package tcp
 // recovery says whether, and how far, lost data is being repaired.
 type recovery struct {
 	kind  recoveryKind
-	until Seq // RecoveryPoint: it ends when this is acknowledged
+	until Seq  // RecoveryPoint: it ends when this is acknowledged
+	first bool // one segment is sent again whatever the window says (RFC 5681, section 3.2, step 3; RFC 6582, step 3)
 }
 
 type recoveryKind uint8
@@ -39,7 +40,7 @@ func (r *rack) update(c *Conn, d *delivery) {
 	}
 	if r.fack.Less(l.end) {
 		r.fack = l.end
-	} else if l.fate&retransmitted == 0 && l.end.Less(r.fack) && c.snd.flight.sacked > 0 {
+	} else if l.fate&retransmitted == 0 && l.end.Less(r.fack) {
 		r.reordered = true
 	}
 	if r.sent < l.at || r.sent == l.at && r.end.Less(l.end) {
@@ -129,6 +130,7 @@ func (t *Table) detectLossByDuplicates(now Time, c *Conn, d *delivery) {
 	f.split(0, c.snd.una.Add(int(c.snd.mss)))
 	f.lose(0)
 	t.enterRecovery(now, c)
+	c.recovery.first = true
 }
 
 // enterRecovery reduces the window, once for all the losses of one flight (RFC 5681, section 3.2; RFC 6675, section 5).
@@ -137,7 +139,7 @@ func (t *Table) enterRecovery(now Time, c *Conn) {
 	if c.recovery.kind != recoverNone {
 		return
 	}
-	c.recovery = recovery{kind: recoverFast, until: c.snd.nxt}
+	c.recovery = recovery{kind: recoverFast, until: c.snd.nxt, first: true}
 	c.cc.congested(now)
 	t.counters.Recoveries++
 }

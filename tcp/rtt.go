@@ -2,6 +2,7 @@ package tcp
 
 const (
 	initialRTO Duration = Second            // RFC 6298, (2.1)
+	lostSynRTO          = 3 * Second        // (5.7): until there is a measurement
 	minRTO              = 200 * Millisecond // as Linux; RFC 6298, (2.4) says 1 s, which slows every recovery on short paths
 	maxRTO              = 120 * Second      // as Linux; RFC 6298, (2.5) allows any bound of at least 60 s
 )
@@ -10,6 +11,7 @@ const (
 type rttEstimator struct {
 	srtt, rttvar, min, last Duration
 	backoff                 uint8 // doublings of the time-out, (5.5)
+	cautious                bool  // the handshake's first segment was lost
 }
 
 // sample takes one measurement, (2.2) and (2.3).
@@ -29,8 +31,11 @@ func (r *rttEstimator) sample(d Duration) {
 // leaves a delayed acknowledgement its time.
 func (r *rttEstimator) rto() Duration {
 	d := initialRTO
-	if r.srtt != 0 {
+	switch {
+	case r.srtt != 0:
 		d = r.srtt + max(4*r.rttvar, minRTO)
+	case r.cautious:
+		d = lostSynRTO
 	}
 	return min(d<<min(r.backoff, 16), maxRTO)
 }

@@ -35,9 +35,9 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 }
 
 // mayRetransmit: lost data leaves when the congestion window has room, and one segment in any case when nothing is under
-// way.
+// way or a recovery has just begun.
 func (c *Conn) mayRetransmit() bool {
-	return c.cwndRoom() >= int(c.snd.mss) || c.snd.flight.pipe == 0
+	return c.cwndRoom() >= int(c.snd.mss) || c.snd.flight.pipe == 0 || c.recovery.first
 }
 
 // windowRoom returns how far the peer's window reaches beyond SND.NXT; a window that shrank gives a negative number.
@@ -53,6 +53,7 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	}
 	if c.snd.flight.empty() && now.Sub(c.lastSent) > c.rtt.rto() {
 		c.cc.restart(now.Sub(c.lastSent))
+		c.lastSent = now
 	}
 	mss := int(c.segmentPayload())
 	room, window := c.cwndRoom(), c.snd.windowRoom()
@@ -162,6 +163,7 @@ func (t *Table) emitLost(now Time, c *Conn, i int, out *ip.Outgoing) {
 	if fin {
 		data.end--
 	}
+	c.recovery.first = false
 	c.snd.flight.resent(i, x, now)
 	t.transmit(now, c, data, fin, mss, out)
 	segments := uint64((x.len() + mss - 1) / mss)
@@ -189,7 +191,7 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin bool, mss int, out *ip.O
 	}, t.payload, mss, out)
 	c.acknowledged()
 	c.lastSent = now
-	c.stats.segmentsOut += uint64((x.len() + mss - 1) / mss)
+	c.stats.segmentsOut += uint64(max((x.len()+mss-1)/mss, 1))
 }
 
 // emitControl sends a segment without data: an acknowledgement, or a probe when seq lies before SND.UNA.
@@ -204,7 +206,7 @@ func (t *Table) emitControl(now Time, c *Conn, seq Seq, out *ip.Outgoing) {
 
 // emitSyn sends the SYN of an active open, or its SYN-ACK after the peer's SYN crossed it.
 func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
-	if c.snd.nxt != c.snd.iss {
+	if !c.synDue {
 		if c.state == SynReceived && c.ackNow {
 			t.emitControl(now, c, c.snd.nxt, out)
 			return true
@@ -235,7 +237,7 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	t.build(&h, nil, 0, out)
 	c.snd.nxt = c.snd.iss + 1
 	c.lastSent = now
-	c.ackNow = false
+	c.synDue, c.ackNow = false, false
 	if c.retries > 0 {
 		t.counters.Retransmits++
 	}

@@ -43,7 +43,7 @@ func (s *stream) reserve(end Seq) {
 		at := s.front + Seq(i)<<pageShift
 		*s.slot(big, at) = *s.slot(r, at)
 	}
-	s.big = big
+	s.big, s.small = big, [4]page{}
 }
 
 // store copies b to its place from sequence number at on, which must not lie before front. It returns how many bytes found

@@ -1,6 +1,8 @@
 package tcp
 
 import (
+	"slices"
+
 	"tcpd/ip"
 )
 
@@ -76,8 +78,18 @@ func NewTable(cfg Config) *Table {
 	}
 }
 
-// SetMTU is an event in: the link's MTU changed.
-func (t *Table) SetMTU(mtu int) { t.cfg.MTU = mtu }
+// SetMTU is an event in: the link's MTU changed. Connections whose path the link limited, or limits now, follow.
+func (t *Table) SetMTU(mtu int) {
+	old := t.cfg.MTU
+	t.cfg.MTU = mtu
+	for i := range t.conns.next {
+		c := t.conn(i)
+		if c.live && !c.detached && (int(c.pathMTU) > mtu || int(c.pathMTU) == old) {
+			c.pathMTU = uint16(min(mtu, 65535))
+			c.sizeSegments()
+		}
+	}
+}
 
 // SetOptions changes the options of connections to come.
 func (t *Table) SetOptions(o Options) { t.cfg.Options = o.withDefaults() }
@@ -130,6 +142,8 @@ func (t *Table) arriveUnknown(now Time, f *Flow, s *segment) Drop {
 	switch {
 	case s.flags.has(RST):
 		return DropResetClosed
+	case l != nil && !s.flags.has(SYN) && !s.flags.has(ACK):
+		return DropNoAck // "this should not be reached. Drop the segment": section 3.10.7.2, fourth
 	case l == nil || !s.flags.has(SYN) || s.flags.has(ACK):
 		t.reset(f, s)
 		return DropClosedPort
@@ -180,6 +194,9 @@ func (t *Table) detach(c *Conn) {
 // free gives the record back. The application must have released it.
 func (t *Table) free(c *Conn) {
 	t.detach(c)
+	if c.signalled != 0 { // the record may soon be another connection's
+		t.events = slices.DeleteFunc(t.events, func(e Event) bool { return e.Conn == c })
+	}
 	c.snd.buf.clear(&t.pool)
 	c.rcv.buf.clear(&t.pool)
 	t.wheel.cancel(c.slot)

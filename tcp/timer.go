@@ -92,11 +92,12 @@ func (t *Table) retransmitTimeout(now Time, c *Conn) {
 	if synchronized.has(c.state) {
 		c.cc.timeout(now, c.recovery.kind != recoverTimeout)
 		c.recovery = recovery{kind: recoverTimeout, until: c.snd.nxt}
+		c.snd.flight.reneged()
 		c.snd.flight.loseAll()
 		c.snd.dupAcks = 0
 		c.stopTimer(timerReorder)
 	} else {
-		c.snd.nxt = c.snd.iss // the SYN again
+		c.synDue = true
 	}
 	t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto()))
 	t.want(c)
@@ -111,8 +112,8 @@ func (t *Table) givesUp(now Time, c *Conn) bool {
 	switch {
 	case !synchronized.has(c.state):
 		return c.retries >= synRetries
-	case c.released && c.retries >= orphanRetries:
-		return true
+	case c.released && (c.retries >= orphanRetries || c.rtt.rto() >= maxRTO):
+		return true // nobody would hear of it, and a peer that keeps its window closed must not hold it for ever (class E10)
 	}
 	return c.retries >= 3 && now.Sub(c.stalled) >= c.opts.UserTimeout
 }

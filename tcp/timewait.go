@@ -43,18 +43,19 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 	if t.waits.n >= t.cfg.TimeWait {
 		t.dropOldestTimeWait()
 	}
+	w := timeWait{
+		flow: c.flow, sndNxt: c.snd.nxt, rcvNxt: c.rcv.nxt, tsRecent: c.tsRecent, tsOffset: c.tsOffset,
+		expires: now.Add(timeWaitLength), live: true, timestamps: c.timestamps,
+	}
+	if c.ackNow {
+		t.timeWaitAck(now, &w)
+	}
 	if t.cfg.Memory.Charge(timeWaitSize) {
 		i := t.waits.records.get()
-		*t.waits.records.at(i) = timeWait{
-			flow: c.flow, sndNxt: c.snd.nxt, rcvNxt: c.rcv.nxt, tsRecent: c.tsRecent, tsOffset: c.tsOffset,
-			expires: now.Add(timeWaitLength), live: true, timestamps: c.timestamps,
-		}
+		*t.waits.records.at(i) = w
 		t.waits.n++
-		t.waits.order.push(timeWaitEntry{i, now.Add(timeWaitLength)})
+		t.waits.order.push(timeWaitEntry{i, w.expires})
 		t.flows[c.flow] = makeRef(refTimeWait, i)
-		if c.ackNow {
-			t.timeWaitAck(now, t.waits.records.at(i))
-		}
 	} else {
 		t.counters.TimeWaitRefused++
 	}
@@ -82,7 +83,7 @@ func (t *Table) expireTimeWaits(now Time) {
 		case w.expires > now:
 			t.waits.order.push(timeWaitEntry{e.index, w.expires}) // the peer spoke meanwhile
 		default:
-			t.endTimeWait(w)
+			t.endTimeWait(e.index)
 			t.waits.records.put(e.index)
 		}
 	}
@@ -99,7 +100,7 @@ func (t *Table) dropOldestTimeWait() {
 		live := w.live
 		if live {
 			t.counters.TimeWaitEvicted++
-			t.endTimeWait(w)
+			t.endTimeWait(e.index)
 		}
 		t.waits.records.put(e.index)
 		if live {
@@ -108,9 +109,13 @@ func (t *Table) dropOldestTimeWait() {
 	}
 }
 
-// endTimeWait forgets a record. Its number becomes free when its entry in the order has passed.
-func (t *Table) endTimeWait(w *timeWait) {
-	delete(t.flows, w.flow)
+// endTimeWait forgets a record, whose flow may be a new connection's by now. Its number becomes free when its entry in the
+// order has passed.
+func (t *Table) endTimeWait(i uint32) {
+	w := t.waits.records.at(i)
+	if t.flows[w.flow] == makeRef(refTimeWait, i) {
+		delete(t.flows, w.flow)
+	}
 	w.live = false
 	t.waits.n--
 	t.cfg.Memory.Release(timeWaitSize)
@@ -123,7 +128,7 @@ func (t *Table) arriveTimeWait(now Time, i uint32, s *segment) Drop {
 	case s.flags.has(RST):
 		return DropTimeWait // RFC 1337: a RST must not end TIME-WAIT early
 	case s.flags.has(SYN) && !s.flags.has(ACK):
-		return t.reopen(now, w, s)
+		return t.reopen(now, i, s)
 	case !s.flags.has(ACK):
 		return DropNoAck
 	}
@@ -132,7 +137,7 @@ func (t *Table) arriveTimeWait(now Time, i uint32, s *segment) Drop {
 		// the 2 MSL timeout."
 		w.expires = now.Add(timeWaitLength)
 	}
-	if len(s.payload) > 0 || s.flags.has(FIN) || s.seq != w.rcvNxt {
+	if len(s.payload) > 0 || s.flags&(FIN|SYN) != 0 || s.seq != w.rcvNxt {
 		t.timeWaitAck(now, w)
 	}
 	return DropTimeWait
@@ -140,7 +145,8 @@ func (t *Table) arriveTimeWait(now Time, i uint32, s *segment) Drop {
 
 // reopen accepts a new incarnation when its timestamp (RFC 6191, section 2) or its sequence number (RFC 9293, MAY-2, RFC
 // 1122, section 4.2.2.13) proves that it is new.
-func (t *Table) reopen(now Time, w *timeWait, s *segment) Drop {
+func (t *Table) reopen(now Time, i uint32, s *segment) Drop {
+	w := t.waits.records.at(i)
 	byTime := w.timestamps && s.opts.hasTimestamps
 	newer := w.rcvNxt.Less(s.seq)
 	if byTime {
@@ -151,20 +157,19 @@ func (t *Table) reopen(now Time, w *timeWait, s *segment) Drop {
 		t.timeWaitAck(now, w)
 		return DropTimeWait
 	}
-	f, nxt := w.flow, w.sndNxt
-	l := t.match(f.Local, f.LocalPort)
+	l := t.match(w.flow.Local, w.flow.LocalPort)
 	if l == nil {
-		t.reset(&f, s)
+		t.reset(&w.flow, s)
 		return DropClosedPort
 	}
-	t.endTimeWait(w)
-	d := t.listen(now, l, &f, s)
-	if r, ok := t.flows[f]; ok && d == DropNone {
-		// The new sequence numbers have to lie above the old ones, whatever the clock says.
-		if h := t.halves.at(r.index()); !nxt.Less(h.iss) {
-			h.iss = nxt + 65537
-		}
+	if d := t.listen(now, l, &w.flow, s); d != DropNone {
+		return d // nothing came of it: the old record goes on
 	}
+	// The new sequence numbers have to lie above the old ones, whatever the clock says.
+	if h := t.halves.at(t.flows[w.flow].index()); !w.sndNxt.Less(h.iss) {
+		h.iss = w.sndNxt + 65537
+	}
+	t.endTimeWait(i)
 	t.counters.TimeWaitReused++
-	return d
+	return DropNone
 }

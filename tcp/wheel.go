@@ -43,7 +43,7 @@ func (w *wheel) insert(id uint32) {
 	// The level follows from the highest bit in which the time differs from now.
 	l := min((63-bits.LeadingZeros64(uint64(e.at^w.now)|1))/wheelBits, wheelLevels-1)
 	s := e.at >> (l * wheelBits) & (wheelSlots - 1)
-	if l == wheelLevels-1 && e.at>>(wheelLevels*wheelBits) != w.now>>(wheelLevels*wheelBits) {
+	if l == wheelLevels-1 && e.at>>(l*wheelBits)-w.now>>(l*wheelBits) >= wheelSlots {
 		s = (w.now>>(l*wheelBits) - 1) & (wheelSlots - 1) // as far away as the wheel reaches
 	}
 	e.level, e.slot, e.queued = uint8(l), uint8(s), true

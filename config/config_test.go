@@ -1,0 +1,277 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// wantGolden compares got with a golden file.
+func wantGolden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; with -update it is rewritten\ngot:\n%s\nwant:\n%s", path, got, want)
+	}
+}
+
+func mustParse(t *testing.T, text string, flags ...Flag) *Config {
+	t.Helper()
+	c, err := Parse("test.yaml", []byte(text), flags...)
+	if err != nil {
+		t.Fatalf("this should be a valid configuration:\n%s\n%v", text, err)
+	}
+	return c
+}
+
+func prefixList(texts ...string) []netip.Prefix {
+	var list []netip.Prefix
+	for _, s := range texts {
+		list = append(list, netip.MustParsePrefix(s))
+	}
+	return list
+}
+
+func TestDefault(t *testing.T) {
+	any := func(name string, port uint16, kind string) Service {
+		return Service{Name: name, Listen: netip.AddrPortFrom(netip.Addr{}, port), Kind: kind}
+	}
+	want := &Config{
+		Tun: Tun{
+			Name: "tcp0", Create: true, Offload: "auto", MTU: 1500,
+			Host: prefixList("10.77.0.1/24", "fd77::1/64"),
+		},
+		Addresses: prefixList("10.77.0.2/24", "fd77::2/64"),
+		Services: []Service{
+			any("echo", 7, "echo"), any("discard", 9, "discard"), any("daytime", 13, "daytime"),
+			any("chargen", 19, "chargen"), any("web", 80, "http"),
+		},
+		Limits: Limits{Connections: 1_000_000, HalfOpen: 4096, Memory: 512 << 20},
+		TCP: TCP{
+			Congestion: "cubic", NoDelay: true, UserTimeout: 15 * time.Minute,
+			KeepAlive: KeepAlive{Enabled: true, Idle: 2 * time.Hour, Interval: 75 * time.Second, Count: 9},
+		},
+		Log:      Log{Level: "info", Format: "auto"},
+		Control:  Control{Socket: "/run/tcpd/control.sock"},
+		Shutdown: Shutdown{Drain: 10 * time.Second},
+	}
+	if got := Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the built-in configuration is\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+// The reference, given as a file, changes nothing: it is the defaults.
+func TestReferenceIsTheDefaults(t *testing.T) {
+	got := mustParse(t, string(Reference))
+	if !got.Control.Chosen {
+		t.Error("the control socket should count as chosen: it is in a file")
+	}
+	got.Control.Chosen = false
+	if want := Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the reference gives\n%+v\nthe defaults are\n%+v", got, want)
+	}
+}
+
+// The examples that are commented out in the reference are valid, and with them it holds every key.
+func TestReferenceHasEveryKey(t *testing.T) {
+	example := regexp.MustCompile(`(?m)^  # (- | {2,}\S)`)
+	text := example.ReplaceAllString(string(Reference), "  $1")
+	text = strings.ReplaceAll(text, "root: /srv", "root: "+t.TempDir())
+	mustParse(t, text)
+
+	missing := map[string]bool{}
+	d := &decoder{origin: map[string]Location{}, failed: map[string]bool{}}
+	d.visit = func(path string, fields map[string]field) {
+		for key := range fields {
+			missing[join(path, key)] = true
+		}
+	}
+	d.layer(&Config{}, &source{name: "reference", text: []byte(text)})
+	index := regexp.MustCompile(`\[\d+\]`)
+	found := map[string]bool{}
+	for path := range d.origin {
+		found[index.ReplaceAllString(path, "[]")] = true
+	}
+	for path := range missing {
+		if !found[index.ReplaceAllString(path, "[]")] {
+			t.Errorf("the reference does not show the key %s", path)
+		}
+	}
+}
+
+// deploy/tcpd.yaml is what packages install.
+func TestDeployedReference(t *testing.T) {
+	got, err := os.ReadFile("../deploy/tcpd.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(Reference) {
+		t.Error("deploy/tcpd.yaml is not the reference")
+	}
+}
+
+func TestBrokenFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/broken/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			c, err := Load(file)
+			if err == nil {
+				t.Fatalf("this should be refused, it gave\n%s", c)
+			}
+			wantGolden(t, strings.TrimSuffix(file, ".yaml")+".golden", err.Error()+"\n")
+		})
+	}
+}
+
+func TestUnreadableFile(t *testing.T) {
+	_, err := Load("testdata/none.yaml")
+	want := "testdata/none.yaml: cannot read the configuration: no such file or directory\n" +
+		"  give the right file with --config, or none for the built-in configuration"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %v", err, want)
+	}
+	if _, err := Load("testdata"); err == nil {
+		t.Error("a directory should be refused")
+	}
+	large := filepath.Join(t.TempDir(), "large.yaml")
+	if err := os.WriteFile(large, make([]byte, maxFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(large); err == nil {
+		t.Error("a file that is too large should be refused")
+	}
+}
+
+func TestManyProblemsAreCutShort(t *testing.T) {
+	_, err := Parse("test.yaml", []byte("services:\n"+strings.Repeat("- {x: 1}\n", 1000)))
+	var problems Errors
+	if !errors.As(err, &problems) || len(problems) != maxProblems+1 {
+		t.Fatalf("got %d problems, want %d and one that counts the rest", len(problems), maxProblems)
+	}
+}
+
+func TestLineOfProblem(t *testing.T) {
+	_, err := Parse("test.yaml", []byte("tun:\n  mtuu: 1\n"))
+	var problems Errors
+	if !errors.As(err, &problems) || len(problems) != 1 {
+		t.Fatalf("got %v, want one problem", err)
+	}
+	want := `test.yaml:2:3: unknown key "mtuu" in tun (did you mean "mtu"?)`
+	if got := problems[0].String(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Files from other editors, and empty ones, are fine.
+func TestForeignFiles(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty":             "",
+		"only comments":     "# nothing\n",
+		"empty sections":    "tun:\nlog:\n  # level: debug\n",
+		"byte order mark":   "\ufefflog: {level: info}\n",
+		"carriage returns":  "log:\r\n  level: info\r\ntun:\r\n  mtu: 1500\r\n",
+		"directive":         "%YAML 1.2\n---\nlog: {level: info}\n",
+		"end of document":   "log: {level: info}\n...\n",
+		"kinds without {}":  "services:\n- name: echo\n  listen: :7\n  echo:\n",
+		"off instead of []": "tcp:\n  keepalive: off\n",
+	} {
+		t.Run(name, func(t *testing.T) { mustParse(t, text) })
+	}
+}
+
+func TestHostIsDerived(t *testing.T) {
+	for _, test := range []struct{ addresses, want []netip.Prefix }{
+		{prefixList("10.0.0.2/24"), prefixList("10.0.0.1/24")},
+		{prefixList("10.0.0.1/24"), prefixList("10.0.0.2/24")},
+		{prefixList("10.0.0.1/24", "10.0.0.2/24"), prefixList("10.0.0.3/24")},
+		{prefixList("192.0.2.6/31"), prefixList("192.0.2.7/31")},
+		{prefixList("fd00::1/64", "10.0.0.9/30"), prefixList("fd00::2/64", "10.0.0.10/30")},
+		{prefixList("fd00::1/127"), prefixList("fd00::/127")},
+	} {
+		f := Flag{Name: "--addr", Key: "addresses", List: true}
+		for _, a := range test.addresses {
+			f.Values = append(f.Values, a.String())
+		}
+		if got := mustParse(t, "", f).Tun.Host; !slices.Equal(got, test.want) {
+			t.Errorf("with addresses %v the kernel gets %v, want %v", test.addresses, got, test.want)
+		}
+	}
+}
+
+// Flags go over the file, the file over the defaults.
+func TestLayers(t *testing.T) {
+	c := mustParse(t, "tun: {name: file0, mtu: 9000}\nlog: {level: debug}\n",
+		Flag{Name: "--tun", Key: "tun.name", Values: []string{"flag0"}},
+		Flag{Name: "--create", Key: "tun.create", Values: []string{"false"}})
+	if c.Tun.Name != "flag0" || c.Tun.MTU != 9000 || c.Log.Level != "debug" || c.Log.Format != "auto" {
+		t.Errorf("name, MTU, level, format are %q, %d, %q, %q; want flag0 from the flag, 9000 and debug from the file, auto by default",
+			c.Tun.Name, c.Tun.MTU, c.Log.Level, c.Log.Format)
+	}
+	if c.Tun.Create || c.Tun.Host != nil {
+		t.Errorf("create is %v with host %v: without create there are no addresses to set", c.Tun.Create, c.Tun.Host)
+	}
+}
+
+func TestFlagProblem(t *testing.T) {
+	_, err := Parse("test.yaml", nil, Flag{Name: "--mtu", Key: "tun.mtu", Values: []string{"70000"}})
+	want := "--mtu 70000: tun.mtu: 70000 is out of range: 576 to 65535 bytes\n  choose a number in that range"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %v", err, want)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	c := mustParse(t, "tun: {create: false, host: [10.0.0.1/24]}\nservices: []\n")
+	if len(c.Warnings) != 2 {
+		t.Errorf("got warnings %v, want one about tun.host and one about services", c.Warnings)
+	}
+}
+
+// What String writes is the same configuration when loaded again.
+func TestStringRoundTrip(t *testing.T) {
+	for _, text := range []string{
+		"",
+		"tun: {create: false, queues: 2, offload: off}\nservices: []\nmetrics: {listen: ':9320'}\n",
+		"tcp: {keepalive: off, user_timeout: 1m30s, receive_buffer: 4MiB, send_buffer: 64kB, congestion: reno, nodelay: false}\n",
+		"services:\n- {name: a, listen: ':80', http: {body: \"\\\"x\\\" \\u00e9\\n\"}}\n" +
+			"- {name: b, listen: '[fd77::2]:81', proxy: {to: 'unix:/run/x y.sock', proxy_protocol: v1, dial_timeout: 90s, pending: 3}}\n",
+	} {
+		wantSame(t, mustParse(t, text))
+	}
+}
+
+func wantSame(t *testing.T, c *Config) {
+	t.Helper()
+	again, err := Parse("printed.yaml", []byte(c.String()))
+	if err != nil {
+		t.Fatalf("the printed configuration is refused:\n%s\n%v", c, err)
+	}
+	again.Control.Chosen, again.Warnings = c.Control.Chosen, c.Warnings
+	if len(again.Tun.Host) == 0 {
+		again.Tun.Host = c.Tun.Host
+	}
+	if !reflect.DeepEqual(again, c) {
+		t.Errorf("printed and loaded again it is\n%+v\nwas\n%+v", again, c)
+	}
+}

@@ -1,0 +1,104 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// String returns the configuration as a file that gives the same one when loaded.
+func (c *Config) String() string {
+	var b strings.Builder
+	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	put("tun:")
+	put("  name: %s", strconv.Quote(c.Tun.Name))
+	put("  mode: tun")
+	put("  create: %t", c.Tun.Create)
+	put("  queues: %s", autoInt(c.Tun.Queues))
+	put("  offload: %s", strconv.Quote(c.Tun.Offload))
+	put("  mtu: %d", c.Tun.MTU)
+	put("  host: %s", prefixes(c.Tun.Host))
+	put("addresses: %s", prefixes(c.Addresses))
+	if len(c.Services) == 0 {
+		put("services: []")
+	} else {
+		put("services:")
+	}
+	for _, s := range c.Services {
+		put("  - {name: %s, listen: %q, %s}", s.Name, s.ListenText(), s.settings())
+	}
+	l := c.Limits
+	put("limits:")
+	put("  connections: %d", l.Connections)
+	put("  half_open: %d", l.HalfOpen)
+	put("  memory: %s", l.Memory)
+	put("  per_source: {connections: %d, new_per_second: %d}", l.PerSource.Connections, l.PerSource.NewPerSecond)
+	put("tcp:")
+	put("  congestion: %s", c.TCP.Congestion)
+	put("  nodelay: %t", c.TCP.NoDelay)
+	put("  keepalive: %s", c.TCP.KeepAlive)
+	put("  user_timeout: %s", duration(c.TCP.UserTimeout))
+	put("  receive_buffer: %s", autoSize(c.TCP.ReceiveBuffer))
+	put("  send_buffer: %s", autoSize(c.TCP.SendBuffer))
+	put("log: {level: %s, format: %s}", c.Log.Level, c.Log.Format)
+	put("metrics: {listen: %q}", c.Metrics.Listen)
+	put("control: {socket: %s}", strconv.Quote(c.Control.Socket))
+	put("shutdown: {drain: %s}", duration(c.Shutdown.Drain))
+	return b.String()
+}
+
+// ListenText returns where the service listens the way the file has it.
+func (s Service) ListenText() string {
+	if !s.Listen.Addr().IsValid() {
+		return ":" + strconv.Itoa(int(s.Listen.Port()))
+	}
+	return s.Listen.String()
+}
+
+func (s Service) settings() string {
+	switch {
+	case s.Kind == "http" && s.HTTP.Root != "":
+		return fmt.Sprintf("http: {root: %s}", strconv.Quote(s.HTTP.Root))
+	case s.Kind == "http" && s.HTTP.Body != "":
+		return fmt.Sprintf("http: {body: %s}", strconv.Quote(s.HTTP.Body))
+	case s.Kind == "proxy":
+		p := s.Proxy
+		return fmt.Sprintf("proxy: {to: %s, proxy_protocol: %q, dial_timeout: %s, pending: %d, half_close_timeout: %s}",
+			strconv.Quote(p.Backend()), p.ProxyProtocol, duration(p.DialTimeout), p.Pending, duration(p.HalfCloseTimeout))
+	}
+	return s.Kind + ": {}"
+}
+
+// Backend returns where the proxy leads the way the file has it.
+func (p Proxy) Backend() string { return backend{p.Network, p.Address}.String() }
+
+// String returns the settings the way the file has them.
+func (k KeepAlive) String() string {
+	if !k.Enabled {
+		return "off"
+	}
+	return fmt.Sprintf("{idle: %s, interval: %s, count: %d}", duration(k.Idle), duration(k.Interval), k.Count)
+}
+
+func prefixes(list []netip.Prefix) string {
+	quoted := make([]string, len(list))
+	for i, p := range list {
+		quoted[i] = strconv.Quote(p.String())
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+func autoInt(n int) string {
+	if n == 0 {
+		return "auto"
+	}
+	return strconv.Itoa(n)
+}
+
+func autoSize(b ByteSize) string {
+	if b == 0 {
+		return "auto"
+	}
+	return b.String()
+}

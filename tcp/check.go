@@ -1,0 +1,280 @@
+package tcp
+
+import "fmt"
+
+// Check examines the invariants of the table and of everything in it, and returns the first that is broken. It is meant for
+// tests and simulators, which call it after every event, application call and poll; it looks at every record and is slow.
+func (t *Table) Check() error {
+	c := checker{t: t}
+	c.flowsAndCounts()
+	c.pages()
+	c.listeners()
+	c.wheelEntries(&t.wheel, "connections")
+	c.wheelEntries(&t.halfWheel, "half-open connections")
+	for i := range t.conns.next {
+		if conn := t.conns.at(i); conn.live {
+			c.conn(conn)
+		}
+	}
+	return c.err
+}
+
+// checker remembers the first broken invariant.
+type checker struct {
+	t   *Table
+	err error
+}
+
+func (c *checker) require(ok bool, format string, args ...any) {
+	if !ok && c.err == nil {
+		c.err = fmt.Errorf(format, args...)
+	}
+}
+
+// flowsAndCounts: each record that answers for a flow is found by it, nothing else is found, and the counts are right.
+func (c *checker) flowsAndCounts() {
+	t := c.t
+	conns, halves, waits, found := 0, 0, 0, 0
+	refers := func(f Flow, r ref) {
+		found++
+		c.require(t.flows[f] == r, "%v: the table does not refer to its record", f)
+	}
+	for i := range t.conns.next {
+		if conn := t.conns.at(i); conn.live {
+			conns++
+			c.require(conn.slot == i, "%v: slot %d is kept in %d", conn.flow, conn.slot, i)
+			if !conn.detached {
+				refers(conn.flow, makeRef(refConn, i))
+			}
+		}
+	}
+	for i := range t.halves.next {
+		if h := t.halves.at(i); h.live {
+			halves++
+			refers(h.flow, makeRef(refHalf, i))
+			c.require(t.halfWheel.has(i), "%v: half-open and nothing will end it", h.flow)
+			c.require(t.listeners[h.listener].live, "%v: half-open on a listener that is gone", h.flow)
+		}
+	}
+	for i := range t.waits.records.next {
+		if w := t.waits.records.at(i); w.live {
+			waits++
+			refers(w.flow, makeRef(refTimeWait, i))
+		}
+	}
+	c.require(conns == t.nConns, "%d connections, counted %d", conns, t.nConns)
+	c.require(halves == t.nHalves, "%d half-open connections, counted %d", halves, t.nHalves)
+	c.require(waits == t.waits.n, "%d TIME-WAIT records, counted %d", waits, t.waits.n)
+	c.require(waits <= t.waits.order.n, "%d TIME-WAIT records, %d of them will end", waits, t.waits.order.n)
+	c.require(found == len(t.flows), "%d flows for %d records", len(t.flows), found)
+}
+
+// pages: each page belongs to one stream or is free, and the streams' counts are right.
+func (c *checker) pages() {
+	p := &c.t.pool
+	owned := make([]bool, len(p.slabs)*slabPages+1)
+	own := func(pg page, who any) {
+		if pg == 0 {
+			return
+		}
+		if owned[pg] {
+			c.require(false, "%v: page %d has two owners", who, pg)
+		}
+		owned[pg] = true
+	}
+	used := 0
+	for i := range c.t.conns.next {
+		conn := c.t.conns.at(i)
+		if !conn.live {
+			c.require(conn.snd.buf.stored == 0 && conn.rcv.buf.stored == 0, "slot %d is free and holds pages", i)
+			continue
+		}
+		for _, s := range []*stream{&conn.snd.buf, &conn.rcv.buf} {
+			n := 0
+			for _, pg := range s.ring() {
+				own(pg, conn.flow)
+				if pg != 0 {
+					n++
+				}
+			}
+			c.require(n == int(s.stored), "%v: a stream has %d pages, counted %d", conn.flow, n, s.stored)
+			used += n
+		}
+	}
+	for _, pg := range p.free {
+		own(pg, "the free list")
+	}
+	c.require(used == p.used, "%d pages in use, counted %d", used, p.used)
+	c.require(used+len(p.free) == len(p.slabs)*slabPages, "pages were lost: %d used, %d free", used, len(p.free))
+}
+
+func (c *checker) listeners() {
+	t, live := c.t, 0
+	for i := range t.listeners {
+		l := &t.listeners[i]
+		if !l.live {
+			continue
+		}
+		live++
+		id, ok := t.bound[l.at]
+		c.require(ok && int(id) == i, "listener %d is not bound to %v", i, l.at)
+		for k := range l.accepted.n {
+			slot := l.accepted.ring[(l.accepted.head+k)&(len(l.accepted.ring)-1)]
+			conn := t.conn(slot)
+			c.require(conn.live && conn.pending && conn.listener == id, "listener %d: slot %d does not wait for it", i, slot)
+		}
+	}
+	c.require(live == len(t.bound), "%d listeners, %d bound", live, len(t.bound))
+}
+
+func (w *wheel) has(id uint32) bool { return int(id) < len(w.entries) && w.entries[id].queued }
+
+// wheelEntries: each entry of the wheel is in the list it says, and slots that have entries are marked.
+func (c *checker) wheelEntries(w *wheel, name string) {
+	queued, listed := 0, 0
+	for i := range w.entries {
+		if w.entries[i].queued {
+			queued++
+			c.require(w.entries[i].at > w.now, "wheel of %s: entry %d is overdue", name, i)
+		}
+	}
+	for l := range wheelLevels {
+		for s := range wheelSlots {
+			if (w.heads[l][s] != 0) != (w.occupied[l]>>s&1 != 0) {
+				c.require(false, "wheel of %s: slot %d/%d is marked wrongly", name, l, s)
+			}
+			prev := uint32(0)
+			for id := w.heads[l][s]; id != 0 && listed <= queued; id = w.entries[id-1].next {
+				e := &w.entries[id-1]
+				c.require(e.queued && int(e.level) == l && int(e.slot) == s && e.prev == prev,
+					"wheel of %s: entry %d is linked wrongly", name, id-1)
+				prev = id
+				listed++
+			}
+		}
+	}
+	c.require(queued == listed, "wheel of %s: %d entries, %d listed", name, queued, listed)
+}
+
+func (c *checker) conn(conn *Conn) {
+	if conn.detached {
+		c.ended(conn)
+		return
+	}
+	c.require(conn.err == nil, "%v: failed (%v) and still found", conn.flow, conn.err)
+	c.require(conn.state != Closed && conn.state != TimeWait, "%v: found in %v", conn.flow, conn.state)
+	c.sender(conn)
+	c.flight(conn)
+	if conn.state != SynSent {
+		c.receiver(conn)
+	}
+	c.timers(conn)
+}
+
+// ended: what is over holds nothing but what can still be read.
+func (c *checker) ended(conn *Conn) {
+	c.require(conn.state == Closed || conn.state == TimeWait, "%v: detached in %v", conn.flow, conn.state)
+	c.require(!conn.released, "%v: over, released and not freed", conn.flow)
+	c.require(conn.snd.buf.stored == 0 && conn.snd.flight.empty(), "%v: over and keeps what it sent", conn.flow)
+	c.require(conn.deadlines == [numTimers]Time{}, "%v: over and has timers", conn.flow)
+}
+
+func (c *checker) sender(conn *Conn) {
+	s := &conn.snd
+	f := conn.flow
+	c.require(s.una.LessEq(s.nxt), "%v: una %d is right of nxt %d", f, s.una, s.nxt)
+	front, end := s.una, s.nxt
+	if !synchronized.has(conn.state) {
+		front++
+		end = maxSeq(end, front)
+	}
+	if s.finSent {
+		c.require(s.fin, "%v: FIN sent and not wanted", f)
+		end--
+		front = minSeq(front, end)
+		c.require(s.buf.end() == end, "%v: bytes after the FIN", f)
+	}
+	c.require(s.buf.front == front, "%v: sent stream begins at %d, una is %d", f, s.buf.front, s.una)
+	c.require(end.LessEq(s.buf.end()), "%v: nxt %d lies beyond what was written, %d", f, s.nxt, s.buf.end())
+	if synchronized.has(conn.state) {
+		c.require(s.fin == !sending.has(conn.state), "%v: FIN wanted %v in %v", f, s.fin, conn.state)
+		c.require(s.mss > 0 && conn.cc.cwnd >= conn.cc.mss && conn.cc.cwnd <= maxCwnd, "%v: mss %d, cwnd %d", f, s.mss, conn.cc.cwnd)
+	}
+}
+
+// flight: the records cover what lies between UNA and NXT, and the sums are theirs.
+func (c *checker) flight(conn *Conn) {
+	f := &conn.snd.flight
+	at, sum := conn.snd.una, flight{}
+	for i := range f.list {
+		r := &f.list[i]
+		c.require(r.start == at && r.start.Less(r.end), "%v: flight has [%d, %d) at %d", conn.flow, r.start, r.end, at)
+		c.require(r.fate&(sacked|lost) != sacked|lost, "%v: [%d, %d) is sacked and lost", conn.flow, r.start, r.end)
+		sum.account(r, 1)
+		at = r.end
+	}
+	if synchronized.has(conn.state) {
+		c.require(at == conn.snd.nxt, "%v: flight ends at %d, nxt is %d", conn.flow, at, conn.snd.nxt)
+	} else {
+		c.require(f.empty(), "%v: a flight in %v", conn.flow, conn.state)
+	}
+	c.require(sum.pipe == f.pipe && sum.sacked == f.sacked && sum.lost == f.lost,
+		"%v: pipe %d, sacked %d, lost %d, counted %d, %d, %d", conn.flow, sum.pipe, sum.sacked, sum.lost, f.pipe, f.sacked, f.lost)
+}
+
+func (c *checker) receiver(conn *Conn) {
+	r, f := &conn.rcv, conn.flow
+	end := r.nxt
+	if r.fin && r.finAt.Less(r.nxt) {
+		end--
+		c.require(end == r.finAt && len(r.ahead) == 0, "%v: bytes after the peer's FIN", f)
+	}
+	c.require((r.fin && r.finAt.Less(r.nxt)) == !receiving.has(conn.state) || conn.state == SynReceived,
+		"%v: %v, and the peer's FIN says otherwise", f, conn.state)
+	c.require(r.buf.end() == end, "%v: received stream ends at %d, nxt is %d", f, r.buf.end(), r.nxt)
+	c.require(r.nxt.LessEq(r.adv), "%v: window edge %d is left of nxt %d", f, r.adv, r.nxt)
+	c.require(r.lastAck.LessEq(r.nxt), "%v: acknowledged %d, nxt is %d", f, r.lastAck, r.nxt)
+	c.require(len(r.ahead) <= maxRanges, "%v: %d ranges", f, len(r.ahead))
+	last := r.nxt
+	for _, x := range r.ahead {
+		c.require(last.Less(x.start) && x.start.Less(x.end) && x.end.LessEq(r.adv),
+			"%v: range [%d, %d) after %d, window edge %d", f, x.start, x.end, last, r.adv)
+		last = x.end
+		c.stored(conn, x)
+	}
+	c.stored(conn, span{r.buf.front, r.buf.end()})
+}
+
+// stored: the bytes x were received, so there are pages for them.
+func (c *checker) stored(conn *Conn, x span) {
+	ring := conn.rcv.buf.ring()
+	for at := x.start; at.Less(x.end); at = (at>>pageShift + 1) << pageShift {
+		c.require(*conn.rcv.buf.slot(ring, at) != 0, "%v: received bytes at %d have no page", conn.flow, at)
+	}
+}
+
+// timers: whoever waits for something is woken.
+func (c *checker) timers(conn *Conn) {
+	s, f := &conn.snd, conn.flow
+	d := &conn.deadlines
+	earliest := Never
+	for _, at := range d {
+		if at != 0 {
+			earliest = min(earliest, at)
+		}
+	}
+	if earliest != Never {
+		c.require(conn.wake != 0 && conn.wake <= earliest && c.t.wheel.has(conn.slot), "%v: has deadlines and is not in the wheel", f)
+	}
+	c.require(!conn.ackNow || conn.queued, "%v: owes an acknowledgement and has no turn", f)
+	c.require(!conn.probe || conn.queued, "%v: owes a probe and has no turn", f)
+	if !synchronized.has(conn.state) {
+		c.require(conn.queued || d[timerRetransmit] != 0, "%v: %v without a timer", f, conn.state)
+		return
+	}
+	c.require(s.flight.empty() || d[timerRetransmit] != 0, "%v: bytes in flight and no retransmission timer", f)
+	c.require(conn.unsent() == 0 || !s.flight.empty() || conn.queued || d[timerPersist] != 0, "%v: unsent bytes and nothing to wait for", f)
+	c.require(!s.fin || s.finSent || conn.queued || conn.unsent() > 0, "%v: the FIN is forgotten", f)
+	c.require(conn.rcv.lastAck == conn.rcv.nxt || conn.ackNow || d[timerDelayedAck] != 0, "%v: nothing will acknowledge what was received", f)
+	c.require(conn.state != FinWait2 || !conn.released || d[timerFinWait2] != 0, "%v: FIN-WAIT-2 for ever", f)
+}

@@ -1,0 +1,107 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// configure gives the kernel's side of the link its MTU, ring, addresses and life. What is as it should be is not touched,
+// so that a device that was set up beforehand needs no capability here either.
+func (v *view) configure(f facts, cfg Config, logf func(string, ...any)) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.netlink == nil {
+		return fmt.Errorf("setting addresses and MTU needs netlink, which is barred here (%w): "+
+			"allow AF_NETLINK, or set the device up elsewhere and set tun.create: false", v.barred)
+	}
+	link := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: cfg.Name, Index: f.index}}
+	if cfg.MTU != 0 && cfg.MTU != f.mtu {
+		if err := v.netlink.LinkSetMTU(link, cfg.MTU); err != nil {
+			return change(err, "the MTU is %d and should be %d", f.mtu, cfg.MTU)
+		}
+		f.mtu = cfg.MTU
+	}
+	if f.txQueueLen < txQueueLen {
+		if err := v.netlink.LinkSetTxQLen(link, txQueueLen); err != nil {
+			logf("tun %s: the ring stays at %d packets, and may overflow: raising it to %d failed (%v)", cfg.Name, f.txQueueLen, txQueueLen, err)
+		}
+	}
+	if err := v.addresses(link, f.mtu, cfg, logf); err != nil {
+		return err
+	}
+	if !f.up {
+		if err := v.netlink.LinkSetUp(link); err != nil {
+			return change(err, "the link is down")
+		}
+	}
+	return nil
+}
+
+// addresses adds those of the host's addresses that are missing. Others are left alone: they may be the operator's.
+func (v *view) addresses(link netlink.Link, mtu int, cfg Config, logf func(string, ...any)) error {
+	if len(cfg.Host) == 0 {
+		return nil
+	}
+	existing, err := v.netlink.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("reading the addresses of the host's side: %w", err)
+	}
+	present := map[netip.Prefix]bool{}
+	for _, a := range existing {
+		present[prefixOf(a.IPNet)] = true
+	}
+	for _, p := range cfg.Host {
+		if present[p] {
+			continue
+		}
+		if p.Addr().Is6() && mtu < minMTU6 {
+			logf("tun %s: no address %v on the host's side: IPv6 needs an MTU of %d, and this one is %d", cfg.Name, p, minMTU6, mtu)
+			continue
+		}
+		err := v.netlink.AddrReplace(link, addressOf(p))
+		if p.Addr().Is6() && noIPv6(err) {
+			logf("tun %s: no address %v on the host's side: the host has IPv6 switched off (%v)", cfg.Name, p, err)
+			continue
+		}
+		if err != nil {
+			return change(err, "the host's side lacks the address %v", p)
+		}
+	}
+	return nil
+}
+
+// addressOf returns p as the kernel wants it. There is nobody else on the link to have the same address, so that waiting
+// for duplicate address detection (RFC 4862, section 5.4) would only delay the first connections by a second.
+func addressOf(p netip.Prefix) *netlink.Addr {
+	bits := p.Addr().BitLen()
+	a := &netlink.Addr{IPNet: &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), bits)}}
+	if p.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return a
+}
+
+func prefixOf(n *net.IPNet) netip.Prefix {
+	a, _ := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(a.Unmap(), bits)
+}
+
+// noIPv6 reports whether an address was refused because the host does without IPv6: built without, or disable_ipv6.
+func noIPv6(err error) bool {
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)
+}
+
+// change explains why something on the host's side is not as configured.
+func change(err error, what string, args ...any) error {
+	what = fmt.Sprintf(what, args...)
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%s, and to change that needs CAP_NET_ADMIN: %w: run as root, or set the device up elsewhere and set tun.create: false", what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,236 @@
+package tun
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"tcpd/ip"
+)
+
+// bufferSize has room for the largest frame and one byte more, which shows that a frame was cut off.
+const bufferSize = headerLen + maxPacket + 1
+
+// maxPieces is UIO_MAXIOV, less one for the virtio header.
+const maxPieces = 1023
+
+// queue is one queue of a device: the path of packets in both directions. Its endpoint changes when the device is
+// re-attached.
+type queue struct {
+	device   *Device
+	kernel   calls
+	end      atomic.Pointer[endpoint]
+	counters counters
+
+	reader
+	writer
+}
+
+// reader belongs to the one goroutine that reads the queue. Its functions are built once: a closure for each packet would
+// be an allocation for each packet.
+type reader struct {
+	buf      []byte
+	n        int
+	readErr  syscall.Errno
+	readOnce func(fd uintptr)
+	readWait func(fd uintptr) bool
+}
+
+// writer is used under its lock. TUN takes writes of several threads at a time, but the packets of a queue come from one
+// shard, and so one by one.
+type writer struct {
+	mu        sync.Mutex
+	header    [headerLen]byte
+	iov       []unix.Iovec
+	written   int
+	writeErr  syscall.Errno
+	writeOnce func(fd uintptr)
+	segmenter ip.Segmenter
+	segments  *endpoint // where emit writes to
+	emit      func(*ip.Outgoing) error
+}
+
+// calls are the two system calls of the packet path. Tests put others in their place to see errors that a healthy kernel
+// does not give.
+type calls struct {
+	read   func(fd uintptr, b []byte) (int, syscall.Errno)
+	writev func(fd uintptr, iov []unix.Iovec) (int, syscall.Errno)
+}
+
+// readFrame reads from a non-blocking file. It does not tell the Go scheduler: the call copies at most 64 KiB and returns.
+func readFrame(fd uintptr, b []byte) (int, syscall.Errno) {
+	for {
+		n, _, e := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		if e != unix.EINTR {
+			return int(n), e
+		}
+	}
+}
+
+// writeFrame does tell the scheduler, which costs 60 ns: the whole receive path of the kernel runs inside the call, and
+// what the receiver answers with.
+func writeFrame(fd uintptr, iov []unix.Iovec) (int, syscall.Errno) {
+	for {
+		n, _, e := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+		if e != unix.EINTR {
+			return int(n), e
+		}
+	}
+}
+
+func newQueue(d *Device) *queue {
+	q := &queue{device: d, kernel: calls{readFrame, writeFrame}}
+	q.buf = make([]byte, bufferSize)
+	q.readOnce = func(fd uintptr) { q.n, q.readErr = q.kernel.read(fd, q.buf) }
+	q.readWait = func(fd uintptr) bool {
+		q.n, q.readErr = q.kernel.read(fd, q.buf)
+		return q.readErr != unix.EAGAIN
+	}
+	q.iov = make([]unix.Iovec, 0, 64)
+	q.writeOnce = func(fd uintptr) { q.written, q.writeErr = q.kernel.writev(fd, q.iov) }
+	q.emit = func(p *ip.Outgoing) error {
+		return q.count(p.Len(), false, q.send(q.segments, p, false))
+	}
+	return q
+}
+
+// wait blocks until a frame is read into buf. The error says why this endpoint cannot be read any more.
+func (q *queue) wait(end *endpoint) error {
+	if err := end.conn.Read(q.readWait); err != nil {
+		return err
+	}
+	if q.readErr != 0 {
+		return q.readErr
+	}
+	return nil
+}
+
+// drain delivers what can be read at once, up to max frames, and returns how many were delivered.
+func (q *queue) drain(end *endpoint, max int, deliver func([]byte, ip.Offload)) (delivered int, err error) {
+	for range max {
+		if err := end.conn.Control(q.readOnce); err != nil {
+			return delivered, err
+		}
+		if q.readErr == unix.EAGAIN {
+			return delivered, nil
+		}
+		if q.readErr != 0 {
+			return delivered, q.readErr
+		}
+		delivered += q.accept(end, deliver)
+	}
+	return delivered, nil
+}
+
+// accept delivers the frame in buf, and returns 0 if it was dropped instead.
+func (q *queue) accept(end *endpoint, deliver func([]byte, ip.Offload)) int {
+	packet, o, drop := q.buf[:q.n], ip.Offload{}, HeaderOK
+	switch {
+	case end.at.header:
+		packet, o, drop = parseHeader(packet)
+	case len(packet) == 0:
+		drop = HeaderEmpty
+	case len(packet) > maxPacket:
+		drop = FrameOversize
+	}
+	if drop != HeaderOK {
+		q.counters.headerDrops[drop].Add(1)
+		return 0
+	}
+	q.counters.read(len(packet), o.SegmentSize != 0)
+	deliver(packet, o)
+	return 1
+}
+
+// write sends p whole if the device takes it so, else in segments.
+func (q *queue) write(p *ip.Outgoing) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	end := q.end.Load()
+	size := p.Len()
+	super := p.Offload.SegmentSize != 0 && size-len(p.Header) > int(p.Offload.SegmentSize)
+	switch {
+	case size > maxPacket:
+		q.counters.drop(WriteTooLong)
+		return nil
+	case len(p.Payload) > maxPieces:
+		q.counters.drop(WritePieces)
+		return nil
+	case len(p.Header) < ip.HeaderLen4 || super && len(p.Header) < p.NetworkLen+tcpHeaderMin:
+		q.counters.drop(WriteMalformed)
+		return nil
+	}
+	partial := p.Offload.Checksum == ip.ChecksumPartial
+	if super && !(partial && end.at.gso.Load()) || partial && !end.at.header {
+		return q.segment(end, p, super)
+	}
+	e := q.send(end, p, super)
+	if e == unix.EINVAL && partial && end.at.header {
+		// Some kernels refuse what they announced. The packet is not lost for it, and the flow goes on.
+		q.refused(end, super)
+		return q.segment(end, p, super)
+	}
+	return q.count(size, super, e)
+}
+
+// segment cuts p into packets that need nothing from the kernel.
+func (q *queue) segment(end *endpoint, p *ip.Outgoing, super bool) error {
+	if super {
+		q.counters.segmented.Add(1)
+	}
+	q.segments = end
+	err := q.segmenter.Split(p, q.emit)
+	if err == ip.ErrNotSegmentable {
+		q.counters.drop(WriteMalformed)
+		return nil
+	}
+	return err
+}
+
+// send gathers header and payload of p into one frame. Called with the lock held.
+func (q *queue) send(end *endpoint, p *ip.Outgoing, super bool) syscall.Errno {
+	q.iov = q.iov[:0]
+	if end.at.header {
+		putHeader(&q.header, p, super)
+		q.gather(q.header[:])
+	}
+	q.gather(p.Header)
+	for _, piece := range p.Payload {
+		q.gather(piece)
+	}
+	err := end.conn.Control(q.writeOnce)
+	clear(q.iov) // the stack's buffers are not ours to keep alive
+	if err != nil {
+		return unix.EBADFD // closed: by Close, or because the device is being attached again
+	}
+	return q.writeErr
+}
+
+func (q *queue) gather(b []byte) {
+	if len(b) > 0 {
+		q.iov = append(q.iov, unix.Iovec{Base: &b[0], Len: uint64(len(b))})
+	}
+}
+
+// count books the outcome of a write. It returns an error only if there will never be another write.
+func (q *queue) count(size int, super bool, e syscall.Errno) error {
+	switch e {
+	case 0:
+		q.counters.wrote(size, super)
+	case unix.EIO:
+		q.counters.drop(WriteLinkDown)
+	case unix.EBADFD:
+		q.counters.drop(WriteGone)
+		return q.device.finalError()
+	case unix.EINVAL:
+		q.counters.drop(WriteRefused)
+	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
+		q.counters.drop(WriteNoBuffer)
+	default:
+		q.counters.drop(WriteOther)
+	}
+	return nil
+}
