@@ -102,31 +102,40 @@ func TestServeReturnsNilWhenTheListenerIsClosed(t *testing.T) {
 	}
 }
 
+// custom is a service with a handler of the test's.
+type custom struct {
+	log    Log
+	handle func(net.Conn) Reason
+	Counters
+}
+
+func (c *custom) Serve(ctx context.Context, l net.Listener) error {
+	return serve(ctx, l, c.log, &c.Counters, c.handle)
+}
+
 func TestAPanicCostsOneConnection(t *testing.T) {
-	l := listen(t, "tcp", families[0])
-	var c Counters
 	var logged atomic.Int32
-	log := func(string, ...any) { logged.Add(1) }
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() {
-		_ = serve(ctx, l, log, &c, func(conn net.Conn) Reason {
-			return receive(conn, func(b []byte) error {
-				if string(b) == "panic" {
-					panic("oh")
-				}
-				_, err := conn.Write(b)
-				return err
-			})
+	s := &custom{log: func(string, ...any) { logged.Add(1) }, handle: func(conn net.Conn) Reason {
+		return receive(conn, func(b []byte) error {
+			if string(b) == "panic" {
+				panic("oh")
+			}
+			_, err := conn.Write(b)
+			return err
 		})
-	}()
+	}}
+	l := listen(t, "tcp", families[0])
+	start(t, s, l)
 	conn := connect(t, l)
 	say(t, conn, "panic")
 	wantReset(t, conn, "a stream cut by a panic must not end in FIN")
+	wantEnded(t, s, Panicked)
+	if logged.Load() != 1 {
+		t.Errorf("the panic was logged %d times, want once", logged.Load())
+	}
 	conn = connect(t, l)
 	say(t, conn, "hi")
 	wantText(t, conn, "hi")
-	if c.Snapshot().Ended[Panicked] != 1 || logged.Load() != 1 {
-		t.Errorf("the panic must be counted and logged once: %+v", c.Snapshot())
-	}
+	_ = conn.Close()
+	wantEnded(t, s, Finished)
 }

@@ -155,6 +155,7 @@ type linePipe struct {
 	out      net.Conn // what is written
 	aborted  atomic.Bool
 	finished atomic.Bool   // FIN was sent
+	broken   atomic.Bool   // Write fails with EPIPE
 	over     chan struct{} // closed to say that the connection failed
 }
 
@@ -164,8 +165,14 @@ func newLinePipe() (*linePipe, *linePipe) {
 	return &linePipe{Conn: a, out: c, over: make(chan struct{})}, &linePipe{Conn: d, out: b, over: make(chan struct{})}
 }
 
-func (p *linePipe) Write(b []byte) (int, error) { return p.out.Write(b) }
-func (p *linePipe) Done() <-chan struct{}       { return p.over }
+func (p *linePipe) Write(b []byte) (int, error) {
+	if p.broken.Load() {
+		return 0, syscall.EPIPE
+	}
+	return p.out.Write(b)
+}
+
+func (p *linePipe) Done() <-chan struct{} { return p.over }
 
 func (p *linePipe) CloseWrite() error {
 	p.finished.Store(true)

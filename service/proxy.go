@@ -13,7 +13,7 @@ type Attempt interface {
 	RemoteAddr() net.Addr
 	Accept() (net.Conn, error) // answers the SYN and waits for the handshake
 	Reject()                   // answers with a RST; nothing happens if the client gave up
-	Done() <-chan struct{}     // closed when the client gave up
+	Done() <-chan struct{}     // closed when the client gave up, the listener closed, or Reject was called
 }
 
 // AttemptListener is a listener that leaves a SYN unanswered until the service knows whether it can serve.
@@ -85,11 +85,11 @@ func (p *Proxy) introduce(a Attempt) (client, backend net.Conn) {
 	defer p.done()
 	backend, err := p.dialWhile(a.Done())
 	if err != nil {
-		a.Reject()
 		reason := dialReason(err)
 		if closed(a.Done()) {
 			reason = ClientGaveUp
 		}
+		a.Reject()
 		p.refusal(reason, err)
 		return nil, nil
 	}

@@ -30,7 +30,15 @@ func hold(conn net.Conn) *held {
 func (h *held) LocalAddr() net.Addr   { return h.conn.LocalAddr() }
 func (h *held) RemoteAddr() net.Addr  { return h.conn.RemoteAddr() }
 func (h *held) Done() <-chan struct{} { return h.done }
-func (h *held) Reject()               { h.once.Do(func() { close(h.rejected); reset(h.conn) }) }
+
+func (h *held) Reject() {
+	h.giveUp()
+	close(h.rejected)
+	reset(h.conn)
+}
+
+// giveUp is what happens when the client leaves.
+func (h *held) giveUp() { h.once.Do(func() { close(h.done) }) }
 
 func (h *held) Accept() (net.Conn, error) {
 	close(h.accepted)
@@ -147,7 +155,7 @@ func TestADialEndsWhenTheClientGivesUp(t *testing.T) {
 		began := time.Now()
 		a := l.offer(hold(near))
 		synctest.Wait()
-		close(a.done)
+		a.giveUp()
 		synctest.Wait()
 		if s := p.Snapshot(); s.Ended[ClientGaveUp] != 1 || s.Pending != 0 || time.Since(began) != 0 {
 			t.Errorf("want the dial cancelled at once and counted: %+v", s)
