@@ -1,0 +1,338 @@
+package stack_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcpd/stack"
+	"tcpd/tcp"
+)
+
+// eachFamily runs f in a bubble of virtual time, once with each family's address of the server.
+func eachFamily(t *testing.T, f func(t *testing.T, addr string)) {
+	for family, addr := range families {
+		t.Run(family, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, addr) })
+		})
+	}
+}
+
+func wantError(t *testing.T, what string, err error, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s: error %v, want one that is %v", what, err, target)
+	}
+}
+
+func TestHalfClose(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		c, s := newPair(t, 1).connect(addr)
+		mustWrite(t, c, "question")
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(s); string(got) != "question" || err != nil {
+			t.Fatalf("server read %q, %v", got, err)
+		}
+		mustWrite(t, s, "answer") // the other half is open still
+		s.Close()
+		if got, err := io.ReadAll(c); string(got) != "answer" || err != nil {
+			t.Fatalf("client read %q, %v", got, err)
+		}
+		_, err := c.Write([]byte("x"))
+		wantError(t, "Write after CloseWrite", err, syscall.EPIPE)
+		if err := c.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		wantError(t, "second Close", c.Close(), net.ErrClosed)
+	})
+}
+
+func TestReset(t *testing.T) {
+	tests := map[string]func(t *testing.T, s *stack.Conn){
+		"linger 0": func(t *testing.T, s *stack.Conn) {
+			if err := s.SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"unread bytes": func(*testing.T, *stack.Conn) {}, // RFC 2525, section 2.17
+	}
+	for name, prepare := range tests {
+		t.Run(name, func(t *testing.T) {
+			eachFamily(t, func(t *testing.T, addr string) {
+				c, s := newPair(t, 1).connect(addr)
+				mustWrite(t, c, "never read")
+				synctest.Wait()
+				prepare(t, s)
+				s.Close()
+				_, err := c.Read(make([]byte, 1))
+				wantError(t, "Read", err, syscall.ECONNRESET)
+				_, err = c.Write([]byte("x"))
+				wantError(t, "Write", err, syscall.ECONNRESET)
+			})
+		})
+	}
+}
+
+func TestBytesBeforeResetAreRead(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		c, s := newPair(t, 1).connect(addr)
+		mustWrite(t, s, "last words")
+		synctest.Wait()
+		s.SetLinger(0)
+		s.Close()
+		synctest.Wait()
+		mustRead(t, c, "last words")
+		_, err := c.Read(make([]byte, 1))
+		wantError(t, "Read", err, syscall.ECONNRESET)
+	})
+}
+
+func TestCloseUnblocks(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		c, _ := newPair(t, 1).connect(addr)
+		errs := make(chan error)
+		for range 3 { // more than one reader may wait
+			go func() {
+				_, err := c.Read(make([]byte, 1))
+				errs <- err
+			}()
+		}
+		go func() {
+			_, err := c.Write(make([]byte, 64<<20))
+			errs <- err
+		}()
+		synctest.Wait()
+		c.Close()
+		for range 4 {
+			wantError(t, "blocked call", <-errs, net.ErrClosed)
+		}
+		_, err := c.Read(nil)
+		wantError(t, "Read after Close", err, net.ErrClosed)
+		wantError(t, "SetDeadline after Close", c.SetDeadline(time.Time{}), net.ErrClosed)
+	})
+}
+
+func TestDeadlines(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		c, s := newPair(t, 1).connect(addr)
+		start := time.Now()
+		c.SetReadDeadline(start.Add(3 * time.Second))
+		_, err := c.Read(make([]byte, 1))
+		wantError(t, "Read", err, os.ErrDeadlineExceeded)
+		if ne := net.Error(nil); !errors.As(err, &ne) || !ne.Timeout() {
+			t.Errorf("Read: %v is no timeout", err)
+		}
+		if d := time.Since(start); d != 3*time.Second {
+			t.Errorf("Read returned after %v, the deadline was 3s", d)
+		}
+		c.SetWriteDeadline(start.Add(10 * time.Second))
+		n, err := c.Write(make([]byte, 64<<20))
+		wantError(t, "Write", err, os.ErrDeadlineExceeded)
+		if n == 0 || time.Since(start) != 10*time.Second {
+			t.Errorf("Write returned %d after %v, want a part after 10s", n, time.Since(start))
+		}
+		c.SetDeadline(time.Time{})
+		mustWrite(t, s, "x")
+		mustRead(t, c, "x")
+	})
+}
+
+func TestDeadlineMovedWhileBlocked(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		c, _ := newPair(t, 1).connect(addr)
+		start := time.Now()
+		c.SetReadDeadline(start.Add(time.Second))
+		done := make(chan error)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			done <- err
+		}()
+		synctest.Wait()
+		c.SetReadDeadline(start.Add(5 * time.Second)) // later
+		time.Sleep(2 * time.Second)
+		select {
+		case err := <-done:
+			t.Fatalf("Read returned %v before the deadline that was moved", err)
+		default:
+		}
+		c.SetReadDeadline(start.Add(-time.Second)) // past: at once
+		wantError(t, "Read", <-done, os.ErrDeadlineExceeded)
+		if d := time.Since(start); d != 2*time.Second {
+			t.Errorf("Read returned after %v, want 2s", d)
+		}
+	})
+}
+
+// Writes of several goroutines do not mix.
+func TestWritesAreWhole(t *testing.T) {
+	p := newPair(t, 2, noDelay, noDelay)
+	c, s := p.connect(families["IPv4"])
+	const size, writers = 1 << 20, 4
+	for i := range writers {
+		go func() {
+			b := []byte(strings.Repeat(string(rune('a'+i)), size))
+			if _, err := c.Write(b); err != nil {
+				t.Errorf("Write: %v", err)
+			}
+		}()
+	}
+	got := make([]byte, writers*size)
+	if _, err := io.ReadFull(s, got); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(got); i += size {
+		if n := strings.Count(string(got[i:i+size]), string(got[i])); n != size {
+			t.Errorf("megabyte %d holds %d bytes of its writer, want all", i/size, n)
+		}
+	}
+}
+
+// A stream both ways with a link that loses nothing, larger than any buffer.
+func TestEchoBulk(t *testing.T) {
+	for family, addr := range families {
+		t.Run(family, func(t *testing.T) {
+			c, s := newPair(t, 2).connect(addr)
+			go func() {
+				io.Copy(struct{ io.Writer }{s}, struct{ io.Reader }{s})
+				s.Close()
+			}()
+			checkEcho(t, c, 32<<20)
+		})
+	}
+}
+
+// checkEcho writes n bytes to c and compares what returns. It may be called by any goroutine.
+func checkEcho(t *testing.T, c *stack.Conn, n int) {
+	t.Helper()
+	pattern := make([]byte, 1<<16+7)
+	for i := range pattern {
+		pattern[i] = byte(i * 7 >> 3)
+	}
+	go func() {
+		for left := n; left > 0; {
+			k, err := c.Write(pattern[:min(left, len(pattern))])
+			if err != nil {
+				t.Errorf("Write: %v", err)
+				return
+			}
+			left -= k
+		}
+		c.CloseWrite()
+	}()
+	got := make([]byte, len(pattern))
+	for left := n; left > 0; {
+		k := min(left, len(pattern))
+		if _, err := io.ReadFull(c, got[:k]); err != nil {
+			t.Errorf("with %d bytes left: %v", left, err)
+			return
+		}
+		if string(got[:k]) != string(pattern[:k]) {
+			t.Errorf("with %d bytes left: other bytes than were sent", left)
+			return
+		}
+		left -= k
+	}
+	if n, err := c.Read(got); n != 0 || err != io.EOF {
+		t.Errorf("Read = %d, %v after all is read, want EOF", n, err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		p := newPair(t, 1)
+		c, s := p.connect(addr)
+		for what, err := range map[string]error{
+			"SetNoDelay":         c.SetNoDelay(true),
+			"SetKeepAlive":       c.SetKeepAlive(true),
+			"SetKeepAliveConfig": c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: time.Second, Count: 3}),
+			"SetUserTimeout":     c.SetUserTimeout(time.Minute),
+			"SetLinger":          c.SetLinger(-1),
+		} {
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if i := s.Info(); i.State != tcp.Established || i.MSS == 0 {
+			t.Errorf("Info: state %v, MSS %d", i.State, i.MSS)
+		}
+		for _, f := range s.Describe() {
+			if f[0] == "" || f[1] == "" {
+				t.Errorf("Describe: empty field in %q", f)
+			}
+		}
+		// The server vanishes: three probes, a second apart, after a minute.
+		p.ends[0].Close()
+		start := time.Now()
+		_, err := c.Read(make([]byte, 1))
+		wantError(t, "Read", err, syscall.ETIMEDOUT)
+		if d := time.Since(start); d < time.Minute || d > 70*time.Second {
+			t.Errorf("the peer's silence was noticed after %v", d)
+		}
+	})
+}
+
+// An idle connection costs the stack no goroutine.
+func TestIdleConnections(t *testing.T) {
+	p := newPair(t, 2)
+	l := p.listen(":80", stack.ListenOptions{})
+	first := p.dial(families["IPv4"])
+	accept(t, l)
+	before := runtime.NumGoroutine()
+	const n = 1000
+	conns := []*stack.Conn{first}
+	for range n {
+		c := p.dial(families["IPv4"])
+		s := accept(t, l)
+		mustWrite(t, c, "x")
+		mustRead(t, s, "x")
+		conns = append(conns, c, s)
+	}
+	if now := runtime.NumGoroutine(); now > before+4 { // a timer may be running just now
+		t.Errorf("%d goroutines with one connection, %d with %d", before, now, n)
+	}
+	if st := p.server.Stats(); st.Connections != n+1 {
+		t.Errorf("the server counts %d connections, want %d", st.Connections, n+1)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// What connections were charged comes back, to the last byte, once they are over.
+func TestMemoryReturns(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		p := newPair(t, 2)
+		l := p.listen(addr, stack.ListenOptions{})
+		for range 20 {
+			c := p.dial(addr)
+			s := accept(t, l)
+			go c.Write(make([]byte, 1<<20))
+			if _, err := io.ReadFull(s, make([]byte, 1<<20)); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+			mustEOF(t, s)
+			s.Close()
+		}
+		if st := p.server.Stats(); st.MemoryPeak == 0 {
+			t.Error("nothing was charged")
+		}
+		time.Sleep(5 * time.Minute) // virtual; TIME-WAIT ends
+		for who, s := range map[string]*stack.Stack{"server": p.server, "client": p.client} {
+			st := s.Stats()
+			if st.MemoryUsed != 0 || st.Connections != 0 || st.TimeWait != 0 || st.HalfOpen != 0 {
+				t.Errorf("%s: %d bytes, %d connections, %d in TIME-WAIT, %d half-open are left", who, st.MemoryUsed,
+					st.Connections, st.TimeWait, st.HalfOpen)
+			}
+		}
+	})
+}

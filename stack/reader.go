@@ -1,0 +1,237 @@
+package stack
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+
+	"tcpd/ip"
+	"tcpd/tcp"
+)
+
+const (
+	// batch is how many packets one call of the link reads. Super-packets make it half a megabyte: acknowledging every so
+	// often beats waiting for the end of a standing queue.
+	batch = 8
+	// A turn goes on reading while the queue is not empty, up to these: small packets come many at a time.
+	turnPackets = 64
+	turnBytes   = 256 << 10
+)
+
+// reader reads one queue: packets in, one after the other, to the shards that own them; then what follows from all of them
+// out, and applications woken.
+type reader struct {
+	stack   *Stack
+	queue   int
+	deliver func([]byte, ip.Offload)
+
+	now     tcp.Time // of the turn; 0: not read yet
+	packets int      // of the turn
+	bytes   int
+	touched []*shard // by the turn
+	isIn    []bool   // by index of shard: it is in touched
+	wakes   wakes
+
+	packet ip.Packet
+	icmp   ip.ICMP
+	reply  []byte
+	out    ip.Outgoing
+
+	counters counters
+	waiting  atomic.Bool   // for the first packet of a turn
+	turns    atomic.Uint64 // completed
+}
+
+func newReader(s *Stack, queue int) *reader {
+	r := &reader{stack: s, queue: queue, isIn: make([]bool, len(s.shards))}
+	r.deliver = r.arrive
+	return r
+}
+
+// run reads until the link fails.
+func (r *reader) run() {
+	defer r.stack.readers.Done()
+	for {
+		r.begin()
+		r.waiting.Store(true)
+		err := r.stack.link.Read(r.queue, batch, r.deliver)
+		r.waiting.Store(false)
+		if err == nil {
+			err = r.readOn()
+		}
+		r.finish()
+		r.turns.Add(1)
+		if err != nil {
+			r.stack.fail(err)
+			return
+		}
+	}
+}
+
+func (r *reader) begin() {
+	r.now, r.packets, r.bytes = 0, 0, 0
+}
+
+// readOn takes what else has arrived while reading goes on being full.
+func (r *reader) readOn() error {
+	for n := r.packets; n == batch && r.packets < turnPackets && r.bytes < turnBytes; {
+		var err error
+		if n, err = r.stack.link.Poll(r.queue, batch, r.deliver); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish sends what follows from the turn. Between bursts it takes what has arrived meanwhile, so that small exchanges do not
+// wait behind large ones.
+func (r *reader) finish() {
+	r.stack.followMTU()
+	for r.flush() {
+		r.begin()
+		if _, err := r.stack.link.Poll(r.queue, batch, r.deliver); err != nil {
+			continue // the next Read tells
+		}
+	}
+}
+
+// flush sends a burst of every shard touched and wakes applications. It reports whether there is more to send.
+func (r *reader) flush() (more bool) {
+	r.stamp()
+	kept := r.touched[:0]
+	for _, sh := range r.touched {
+		if sh.leaveBurst(sh.lockAt(r.now), &r.wakes) {
+			kept = append(kept, sh)
+		} else {
+			r.isIn[sh.index] = false
+		}
+	}
+	r.touched = kept
+	r.wakes.send()
+	return len(kept) > 0
+}
+
+// stamp reads the clock once a turn: all that is read together has arrived together.
+func (r *reader) stamp() {
+	if r.now == 0 {
+		r.now = r.stack.now()
+	}
+}
+
+func (r *reader) touch(sh *shard) {
+	if !r.isIn[sh.index] {
+		r.isIn[sh.index] = true
+		r.touched = append(r.touched, sh)
+	}
+}
+
+// arrive takes one packet from the link.
+func (r *reader) arrive(b []byte, o ip.Offload) {
+	r.waiting.Store(false)
+	r.stamp()
+	r.packets++
+	r.bytes += len(b)
+	r.counters.packets.Add(1)
+	r.counters.bytes.Add(uint64(len(b)))
+	p := &r.packet
+	if d := p.Parse(b, o); d != ip.DropNone {
+		r.counters.dropIP(d)
+		r.answerParameterProblem(p, d)
+		return
+	}
+	if !r.admit(p) {
+		return
+	}
+	if p.Fragment.IsFragment() {
+		r.reassemble(p)
+		return
+	}
+	r.dispatch(p)
+}
+
+// admit judges the addresses of a packet.
+func (r *reader) admit(p *ip.Packet) bool {
+	if d := p.Martian(); d != ip.DropNone {
+		r.counters.dropIP(d)
+		return false
+	}
+	d := DropNone
+	switch own := r.stack.addresses; {
+	case !own.has(p.Dst):
+		d = DropNotOurs
+	case own.has(p.Src):
+		d = DropSourceOurs
+	case own.broadcast(p.Src):
+		d = DropSourceBroadcast
+	default:
+		return true
+	}
+	r.counters.drop(d)
+	return false
+}
+
+// dispatch hands a whole packet on by its protocol.
+func (r *reader) dispatch(p *ip.Packet) {
+	switch {
+	case p.Protocol == ip.ProtocolTCP:
+		r.arriveTCP(p)
+	case p.Protocol == ip.ProtocolICMP && p.Src.Is4(), p.Protocol == ip.ProtocolICMPv6 && !p.Src.Is4():
+		r.arriveICMP(p)
+	case p.Protocol == ip.ProtocolUDP && !p.TransportChecksumOK():
+		r.counters.drop(DropUDPChecksum)
+	case p.Protocol == ip.ProtocolUDP:
+		r.counters.drop(DropUDPPort)
+		r.answerUnreachable(ip.PortUnreachable, p)
+	default:
+		r.counters.drop(DropProtocol)
+		r.answerUnreachable(ip.ProtocolUnreachable, p)
+	}
+}
+
+// arriveTCP hands a segment to the shard that owns its flow, whichever queue it came in by.
+func (r *reader) arriveTCP(p *ip.Packet) {
+	f := tcp.Flow{Local: p.Dst, Remote: p.Src}
+	if len(p.Payload) >= 14 {
+		f.RemotePort = binary.BigEndian.Uint16(p.Payload)
+		const syn, ack = 0x02, 0x10
+		if p.Payload[13]&(syn|ack) == syn {
+			if d := r.stack.sources.arrive(r.now, p.Src); d != DropNone {
+				r.counters.drop(d)
+				return
+			}
+		}
+	}
+	sh := r.stack.owner(&f)
+	now := sh.lockAt(r.now)
+	if sh.closed {
+		sh.mu.Unlock()
+		r.counters.drop(DropClosed)
+		return
+	}
+	d := sh.table.Arrive(now, p)
+	sh.mu.Unlock()
+	r.counters.fate(d)
+	r.touch(sh)
+}
+
+// reassemble takes a fragment. This path is slow and shared by all readers: a flow that lives on it is broken anyway.
+func (r *reader) reassemble(p *ip.Packet) {
+	f := &r.stack.fragments
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	datagram, d := f.reassembler.Add(int64(f.at(r.now)), p)
+	if d != ip.DropNone {
+		r.counters.dropIP(d)
+		return
+	}
+	r.counters.fragments.Add(1)
+	if datagram == nil {
+		f.arm()
+		return
+	}
+	r.counters.reassembled.Add(1)
+	if d := p.Parse(datagram, ip.Offload{}); d != ip.DropNone {
+		r.counters.dropIP(d)
+		return
+	}
+	r.dispatch(p)
+}

@@ -1,0 +1,272 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"tcpd/ip"
+	"tcpd/tcp"
+)
+
+// Stack is a TCP/IP host of its own behind a link. All of its methods may be called by any goroutine.
+type Stack struct {
+	link      Link
+	clock     Clock
+	log       *zap.Logger
+	addresses *addresses
+	hash      hasher
+	shards    []*shard
+	loops     []*reader
+	readers   sync.WaitGroup
+	memory    *budget
+	sources   *sources
+	limiter   *limiter
+	fragments fragments
+
+	fragmentID atomic.Uint32
+	mtu        atomic.Int64
+	draining   atomic.Bool
+	drained    chan struct{} // a token whenever a shard is found without connections while draining
+	probing    atomic.Bool   // see Alive
+
+	mu        sync.Mutex
+	options   tcp.Options
+	listeners map[*Listener]struct{}
+	ports     uint64 // state of the choice of ports for Listen
+	err       error
+	closed    bool
+	done      chan struct{}
+}
+
+// New starts a stack on a link: one goroutine for each of its queues. It owns the link from now on, also when it fails.
+func New(cfg Config) (*Stack, error) {
+	s, err := newStack(cfg)
+	if err != nil {
+		if cfg.Link != nil {
+			cfg.Link.Close()
+		}
+		return nil, err
+	}
+	s.readers.Add(len(s.loops))
+	for _, r := range s.loops {
+		go r.run()
+	}
+	return s, nil
+}
+
+func newStack(cfg Config) (*Stack, error) {
+	if err := cfg.prepare(); err != nil {
+		return nil, err
+	}
+	own, err := newAddresses(cfg.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{
+		link: cfg.Link, clock: cfg.Clock, log: sampled(cfg.Log), addresses: own, hash: newHasher(cfg.Secret),
+		memory: newBudget(cfg.Limits.Memory), sources: newSources(cfg.Limits.PerSource), options: cfg.Options,
+		listeners: make(map[*Listener]struct{}), ports: mix(cfg.Seed, 5),
+		drained: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	s.limiter = newLimiter(s.hash, cfg.Seed)
+	s.fragments.init(s)
+	s.fragmentID.Store(uint32(mix(cfg.Seed, 6)))
+	s.mtu.Store(int64(cfg.Link.MTU()))
+	n := cfg.Link.Queues()
+	for i := range n {
+		s.shards = append(s.shards, newShard(s, i, tcp.NewTable(cfg.tableConfig(i, n, s.memory))))
+	}
+	for i := range n {
+		s.loops = append(s.loops, newReader(s, i))
+	}
+	return s, nil
+}
+
+// sampled keeps trouble that repeats from filling the log: of each message one a minute.
+func sampled(l *zap.Logger) *zap.Logger {
+	return l.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Minute, 1, 0)
+	}))
+}
+
+// now is never 0, which stands for "not set" in several places.
+func (s *Stack) now() tcp.Time { return tcp.Time(s.clock.Now()) + 1 }
+
+// owner returns the shard of a flow.
+func (s *Stack) owner(f *tcp.Flow) *shard {
+	if len(s.shards) == 1 {
+		return s.shards[0]
+	}
+	return s.shards[s.hash.flow(f)%uint64(len(s.shards))]
+}
+
+// followMTU tells the tables when the link's MTU is another than before.
+func (s *Stack) followMTU() {
+	mtu := int64(s.link.MTU())
+	if s.mtu.Load() == mtu || s.mtu.Swap(mtu) == mtu {
+		return
+	}
+	for _, sh := range s.shards {
+		now := sh.lock()
+		sh.table.SetMTU(int(mtu))
+		sh.leave(now)
+	}
+}
+
+// SetOptions changes the options of connections to come, of Dial and of listeners that were given none; Listen again for
+// those that exist.
+func (s *Stack) SetOptions(o tcp.Options) {
+	s.mu.Lock()
+	s.options = o
+	s.mu.Unlock()
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		sh.table.SetOptions(o)
+		sh.mu.Unlock()
+	}
+}
+
+func (s *Stack) defaults() *tcp.Options {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.options
+	return &o
+}
+
+// SetLimits changes the limits. What exists stays, also when it is more than the new limits allow.
+func (s *Stack) SetLimits(l Limits) {
+	l = l.withDefaults()
+	s.memory.limit.Store(l.Memory)
+	s.sources.set(l.PerSource)
+	n := len(s.shards)
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		sh.table.SetLimits(share(l.Connections, n), share(l.HalfOpen, n), share(l.TimeWait, n))
+		sh.mu.Unlock()
+	}
+}
+
+// Done is closed when the stack has ended: after Close, or when the link failed. Err tells which.
+func (s *Stack) Done() <-chan struct{} { return s.done }
+
+// Err returns why the stack ended: nil while it runs, an error that is net.ErrClosed after Close, else that of the link.
+func (s *Stack) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Drain stops listening and waits until the last connection has ended, or ctx has. Connections that wait in a listener's
+// queue are reset: nobody will serve them.
+func (s *Stack) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	s.closeListeners()
+	for !s.idle() {
+		select {
+		case <-s.drained:
+		case <-s.done:
+			return s.Err()
+		case <-ctx.Done():
+			return fmt.Errorf("stack: connections are left: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+func (s *Stack) idle() bool {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		idle := sh.idle()
+		sh.mu.Unlock()
+		if !idle {
+			return false
+		}
+	}
+	return true
+}
+
+// Close ends the stack at once. Every connection that an application holds, or that waits to be accepted, is reset: a
+// stream that was cut must not look complete. Then the link is closed. It returns when all loops have ended.
+func (s *Stack) Close() error {
+	s.end(net.ErrClosed)
+	s.readers.Wait()
+	return nil
+}
+
+// fail ends the stack because its link failed.
+func (s *Stack) fail(err error) {
+	s.end(fmt.Errorf("stack: the link ended: %w", err))
+}
+
+// end takes everything down, once.
+func (s *Stack) end(err error) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.closed, s.err = true, err
+	s.mu.Unlock()
+	if err != net.ErrClosed {
+		s.log.Error("the link ended and with it the stack", zap.Error(err))
+	}
+	s.closeListeners()
+	for _, sh := range s.shards {
+		sh.close()
+	}
+	s.link.Close()
+	close(s.done)
+}
+
+func (s *Stack) closeListeners() {
+	s.mu.Lock()
+	var all []*Listener
+	for l := range s.listeners {
+		all = append(all, l)
+	}
+	s.mu.Unlock()
+	for _, l := range all {
+		l.Close()
+	}
+}
+
+// close resets what the shard holds. Applications see it with their next call.
+func (sh *shard) close() {
+	now := sh.lock()
+	sh.closed = true
+	if sh.timer != nil {
+		sh.timer.Stop()
+	}
+	var w wakes
+	for _, c := range sh.conns {
+		if c != nil {
+			c.lost = true
+			core := c.core
+			sh.abandon(c, &w)
+			sh.table.Abort(now, core)
+		}
+	}
+	for id, a := range sh.attempts {
+		delete(sh.attempts, id)
+		sh.table.RejectAttempt(now, id)
+		a.finish(nil, &w)
+	}
+	for sh.send(now) { // all of it, whoever waits for the lock: the link is closed next
+	}
+	sh.leave(now)
+	w.send()
+}
+
+func (s *Stack) logWriteError(err error) {
+	s.log.Warn("the link refused a packet", zap.Error(err))
+}
+
+// owns converts an address and reports whether it may be bound: unspecified, or ours.
+func (s *Stack) owns(a ip.Addr) bool { return a.IsUnspecified() || s.addresses.has(a) }
