@@ -41,14 +41,16 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 	server := h.server(handler)
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	err = server.Serve(&visitListener{Listener: l, ctx: ctx, acceptor: acceptor{h.Log, &h.Counters}})
+	visits := &visitListener{Listener: l, ctx: ctx, acceptor: acceptor{h.Log, &h.Counters}}
+	err = server.Serve(visits)
+	// Not Shutdown: it drops the requests that are on their way.
 	server.SetKeepAlivesEnabled(false)
-	go func() {
-		_ = server.Shutdown(context.Background())
-		if root != nil {
+	if root != nil {
+		go func() {
+			visits.open.Wait()
 			_ = root.Close()
-		}
-	}()
+		}()
+	}
 	return ending(ctx, l, err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,6 +17,7 @@ type visitListener struct {
 	net.Listener
 	ctx context.Context
 	acceptor
+	open sync.WaitGroup // visits
 }
 
 // Accept returns a *visit.
@@ -25,7 +27,8 @@ func (l *visitListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	l.counters.begin()
-	v := &visit{Conn: conn, counters: l.counters}
+	l.open.Add(1)
+	v := &visit{Conn: conn, counters: l.counters, open: &l.open}
 	v.reason.Store(uint32(Finished))
 	return v, nil
 }
@@ -34,6 +37,7 @@ func (l *visitListener) Accept() (net.Conn, error) {
 type visit struct {
 	net.Conn
 	counters *Counters
+	open     *sync.WaitGroup
 	reason   atomic.Uint32 // Finished until something fails; the first failure stays
 	closed   atomic.Bool
 }
@@ -65,6 +69,7 @@ func (v *visit) Close() error {
 		return net.ErrClosed
 	}
 	reason := Reason(v.reason.Load())
+	defer v.open.Done()
 	defer v.counters.end(reason)
 	if reason != Finished {
 		reset(v.Conn)
