@@ -94,13 +94,22 @@ func (c *Conn) writeLocked(now *tcp.Time, b []byte) (written int, err error) {
 
 // usable reports why a call in one direction must not go on.
 func (c *Conn) usable(s *side, now tcp.Time) error {
+	if err := c.open(); err != nil {
+		return err
+	}
+	if s.expired(now) {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// open reports why the connection is not.
+func (c *Conn) open() error {
 	switch {
 	case c.core == nil && c.lost:
 		return tcp.ErrAborted
 	case c.core == nil:
 		return net.ErrClosed
-	case s.expired(now):
-		return os.ErrDeadlineExceeded
 	}
 	return nil
 }
@@ -121,7 +130,7 @@ func (c *Conn) Close() error {
 	if c.core == nil {
 		lost := c.lost
 		c.lost = false
-		sh.mu.Unlock()
+		sh.leave(now)
 		if lost {
 			return nil
 		}
@@ -149,7 +158,7 @@ func (c *Conn) CloseWrite() error {
 func (c *Conn) change(op string, f func(now tcp.Time) error) error {
 	sh := c.shard
 	now := sh.lock()
-	err := c.usable(&side{}, now)
+	err := c.open()
 	if err == nil {
 		err = f(now)
 	}
@@ -187,8 +196,8 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(t, &c.
 func (c *Conn) setDeadline(t time.Time, sides ...*side) error {
 	sh := c.shard
 	now := sh.lock()
-	if err := c.usable(&side{}, now); err != nil {
-		sh.mu.Unlock()
+	if err := c.open(); err != nil {
+		sh.leave(now)
 		return c.opError("set", err)
 	}
 	at := deadline(now, t)
@@ -197,7 +206,7 @@ func (c *Conn) setDeadline(t time.Time, sides ...*side) error {
 		s.deadline = at
 		s.rouse(&w)
 	}
-	sh.mu.Unlock()
+	sh.leave(now)
 	w.send()
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 func (c *Conn) Info() tcp.Info {
 	sh := c.shard
 	now := sh.lock()
-	defer sh.mu.Unlock()
+	defer sh.leave(now)
 	if c.core == nil {
 		return tcp.Info{Flow: c.flow}
 	}

@@ -93,13 +93,10 @@ func (s *Stack) DialTCP(ctx context.Context, to netip.AddrPort, o *tcp.Options) 
 		if c != nil {
 			source = c.LocalAddr()
 		}
-		return nil, opError("dial", source, net.TCPAddrFromAddrPort(to), connectError(err))
+		return nil, opError("dial", source, net.TCPAddrFromAddrPort(to), osError("connect", err))
 	}
 	return c, nil
 }
-
-// connectError names the call that failed as package net does.
-func connectError(err error) error { return osError("connect", err) }
 
 // connect opens a connection and waits for it.
 func (s *Stack) connect(ctx context.Context, to netip.AddrPort, o *tcp.Options) (*Conn, error) {
@@ -113,7 +110,7 @@ func (s *Stack) connect(ctx context.Context, to netip.AddrPort, o *tcp.Options) 
 	sh := s.owner(&f)
 	now := sh.lock()
 	if sh.closed || s.draining.Load() {
-		sh.mu.Unlock()
+		sh.leave(now)
 		return nil, net.ErrClosed
 	}
 	core, err := sh.table.Connect(now, f, *o)

@@ -114,13 +114,9 @@ func (r *reader) write(b []byte) {
 func fragment(packet []byte, mtu int, id uint32, emit func([]byte)) {
 	const fragmentHeaderLen = 8
 	v4 := packet[0]>>4 == 4
-	header := ip.HeaderLen6 + fragmentHeaderLen
+	fixed, header := ip.HeaderLen6, ip.HeaderLen6+fragmentHeaderLen
 	if v4 {
-		header = ip.HeaderLen4
-	}
-	fixed := ip.HeaderLen6
-	if v4 {
-		fixed = ip.HeaderLen4
+		fixed, header = ip.HeaderLen4, ip.HeaderLen4
 	}
 	data := packet[fixed:]
 	unit := (mtu - header) &^ 7

@@ -70,6 +70,9 @@ func FuzzArrive(f *testing.F) {
 			*now += time.Second
 			for _, sh := range s.shards {
 				sh.fire()
+				if err := sh.table.Check(); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 		st := s.Stats()

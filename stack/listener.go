@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -76,6 +75,7 @@ func listenAddr(network, address string) (netip.AddrPort, error) {
 // 0.0.0.0 for any of IPv4; port 0 for one that is free. The error is syscall.EADDRINUSE when somebody listens there
 // already, syscall.EADDRNOTAVAIL when the address is not ours.
 func (s *Stack) ListenTCP(at netip.AddrPort, o ListenOptions) (*Listener, error) {
+	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	if o.Options == nil {
 		o.Options = s.defaults()
 	}
@@ -272,5 +272,3 @@ func (l *Listener) Addr() net.Addr {
 	}
 	return net.TCPAddrFromAddrPort(a)
 }
-
-func (l *Listener) String() string { return fmt.Sprintf("listener on %v", l.Addr()) }

@@ -227,7 +227,7 @@ func TestAttempts(t *testing.T) {
 		next().Reject()
 		wantError(t, "Dial of the rejected", (<-d).err, syscall.ECONNREFUSED)
 
-		d = start(t.Context())
+		start(t.Context())
 		a = next()
 		l.Close()
 		<-a.Done()

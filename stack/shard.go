@@ -25,8 +25,9 @@ type shard struct {
 	stack *Stack
 	index int
 
-	// readers waits for the lock on behalf of the network. An application that is sending leaves the rest to it.
-	readers atomic.Int32
+	// readers and others count who waits for the lock. Whoever is sending leaves the rest to them: every section ends with
+	// sending what is there. Readers do not wait behind more than a packet, others behind a burst.
+	readers, others atomic.Int32
 
 	mu        sync.Mutex
 	table     *tcp.Table
@@ -51,14 +52,19 @@ func newShard(s *Stack, index int, table *tcp.Table) *shard {
 	}
 }
 
-// lock begins a section in which the table is used, and returns its time.
+// lock begins a section in which the table is used, and returns its time. The section ends with leave, always.
 func (sh *shard) lock() tcp.Time {
 	now := sh.stack.now()
-	sh.mu.Lock()
+	if !sh.mu.TryLock() {
+		sh.others.Add(1)
+		sh.mu.Lock()
+		sh.others.Add(-1)
+	}
 	return sh.at(now)
 }
 
-// lockAt is lock for a reader: its time is that of the batch, and applications let it pass.
+// lockAt is lock for a reader: its time is that of the batch. It may give the lock up at once, and comes back at the end of
+// its turn for leaveBurst.
 func (sh *shard) lockAt(now tcp.Time) tcp.Time {
 	if !sh.mu.TryLock() {
 		sh.readers.Add(1)
@@ -77,7 +83,8 @@ func (sh *shard) at(now tcp.Time) tcp.Time {
 // leave ends a section: segments go out, the timer follows, and once the lock is free, those who waited wake.
 func (sh *shard) leave(now tcp.Time) {
 	var w wakes
-	for sh.readers.Load() == 0 && sh.send(now) {
+	before := sh.bytesOut
+	for sh.readers.Load() == 0 && (sh.others.Load() == 0 || sh.bytesOut-before < burst) && sh.send(now) {
 	}
 	sh.settle(now, &w)
 	sh.mu.Unlock()

@@ -50,7 +50,7 @@ func (s *side) begin(sh *shard, now tcp.Time) tcp.Time {
 			w.turn = make(chan struct{}, 1)
 		}
 		s.queued++
-		sh.mu.Unlock()
+		sh.leave(now)
 		<-w.turn
 		now = sh.lock()
 		s.queued--

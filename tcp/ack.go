@@ -8,7 +8,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		t.challenge(now, c)
 		return DropAckRange
 	}
-	c.heard = now
+	c.heard, c.keepProbes = now, 0
 	if s.ack.Less(c.snd.una) {
 		return DropNone // an old acknowledgement: nothing in it but data
 	}

@@ -76,6 +76,9 @@ func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
 		return 0, ErrClosed
 	}
 	n := min(len(b), c.sendRoom())
+	if t.cfg.Memory.Pressure() {
+		n = min(n, max(pressedSendBuffer-int(c.snd.buf.len), 0))
+	}
 	n = c.snd.buf.store(&t.pool, c.snd.buf.end(), b[:n])
 	c.snd.buf.len += uint32(n)
 	if n < len(b) {

@@ -169,6 +169,10 @@ func (t *Table) finishHandshake(now Time, c *Conn, s *segment) Drop {
 		return DropHandshakeAck
 	}
 	c.snd.wl1, c.snd.wl2 = s.seq, s.ack // whatever the SYN had: this segment's window counts
+	if s.flags.has(SYN) {
+		// The peer's SYN-ACK may have come before ours has left; once established we send none.
+		c.ackNow = true
+	}
 	t.synAcked(now, c)
 	return DropNone
 }
@@ -194,7 +198,7 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	c.heard = now
 	c.tsRecent, c.tsRecentAt = s.opts.tsVal, now
 	c.negotiated(&s.opts, true)
-	c.peerStarts(s.seq, uint32(synWindow(&c.opts)))
+	c.peerStarts(s.seq, uint32(synWindow(c.opts.ReceiveBuffer)))
 	c.snd.wnd, c.snd.maxWnd, c.snd.wl1, c.snd.wl2 = uint32(s.window), uint32(s.window), s.seq, s.ack
 	if !acceptable { // simultaneous open
 		c.setState(SynReceived)

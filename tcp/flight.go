@@ -28,9 +28,10 @@ func (s *sent) len() int { return s.end.Sub(s.start) }
 //	   | sent | lost | sent | sacked | sent again | sent |
 type flight struct {
 	list   []sent
-	pipe   int // bytes believed to be in the network: neither sacked nor lost (RFC 6675, section 4)
-	sacked int // bytes
-	lost   int // bytes
+	small  [2]sent // where the list begins: a request and its answer need no allocation
+	pipe   int     // bytes believed to be in the network: neither sacked nor lost (RFC 6675, section 4)
+	sacked int     // bytes
+	lost   int     // bytes
 }
 
 func (f *flight) empty() bool { return len(f.list) == 0 }
@@ -55,6 +56,9 @@ func (f *flight) push(x span, now Time) {
 			last.end, last.at = x.end, now
 			return
 		}
+	}
+	if f.list == nil {
+		f.list = f.small[:0]
 	}
 	f.list = append(f.list, sent{start: x.start, end: x.end, at: now})
 }
@@ -109,14 +113,21 @@ func (f *flight) ack(una Seq, delivered func(*sent)) {
 	}
 	f.list = slices.Delete(f.list, 0, i)
 	if len(f.list) == 0 {
-		f.list = nil
+		f.list = nil // an idle connection keeps no list
 	}
 }
+
+// maxRecords bounds how far SACK blocks may cut the flight into pieces: a peer that sacks every other byte is not believed
+// beyond it (attack class E07).
+const maxRecords = 2 * maxFlight
 
 // sack marks what x covers, calling delivered for each record that was not sacked before; it returns the bytes so marked.
 func (f *flight) sack(x span, delivered func(*sent)) int {
 	n := 0
 	for i := f.search(x.start); i < len(f.list) && f.list[i].start.Less(x.end); i++ {
+		if r := &f.list[i]; len(f.list) >= maxRecords && (r.start.Less(x.start) || x.end.Less(r.end)) {
+			continue
+		}
 		if f.split(i, x.start) {
 			continue
 		}

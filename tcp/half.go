@@ -17,6 +17,7 @@ type half struct {
 	challenged Time
 	listener   ListenerID
 	generation uint32
+	buffer     int32 // ReceiveBuffer when the SYN came: the answer promises a window and a scale
 	mss        uint16
 	window     uint16 // of the SYN: not scaled (RFC 7323, section 2.2)
 	scale      uint8
@@ -54,7 +55,7 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 	*h = half{
 		flow: *f, irs: s.seq, iss: t.secret.isn(now, f), tsRecent: s.opts.tsVal, listener: t.id(l),
 		generation: h.generation + 1, mss: s.opts.mss, window: s.window, scale: s.opts.scale, hasScale: s.opts.hasScale,
-		timestamps: s.opts.hasTimestamps, sack: s.opts.sackPermitted, live: true,
+		timestamps: s.opts.hasTimestamps, sack: s.opts.sackPermitted, live: true, buffer: int32(l.opts.Options.ReceiveBuffer),
 	}
 	h.tsOffset = t.secret.timestampOffset(f)
 	t.nHalves++
@@ -136,12 +137,11 @@ func (t *Table) emitHalf(now Time, i uint32, out *ip.Outgoing) bool {
 	}
 	h.again = h.sentAt != 0
 	h.answer, h.sentAt = false, now
-	o := &t.listeners[h.listener].opts.Options
 	w := &t.options
 	w.n = 0
 	w.mss(t.ourMSS(&h.flow))
 	if h.hasScale {
-		w.windowScale(windowScale(o.ReceiveBuffer))
+		w.windowScale(windowScale(int(h.buffer)))
 	}
 	if h.sack {
 		w.sackPermitted()
@@ -150,13 +150,13 @@ func (t *Table) emitHalf(now Time, i uint32, out *ip.Outgoing) bool {
 		w.timestamps(uint32(now/Time(Millisecond))+h.tsOffset, h.tsRecent)
 	}
 	t.build(&header{
-		flow: &h.flow, seq: h.iss, ack: h.irs + 1, flags: SYN | ACK, window: synWindow(o), options: w.bytes(),
+		flow: &h.flow, seq: h.iss, ack: h.irs + 1, flags: SYN | ACK, window: synWindow(int(h.buffer)), options: w.bytes(),
 	}, nil, 0, out)
 	return true
 }
 
 // synWindow is the window of a SYN, which is never scaled.
-func synWindow(o *Options) uint16 { return uint16(min(initialBuffer, o.ReceiveBuffer, 65535)) }
+func synWindow(buffer int) uint16 { return uint16(min(initialBuffer, buffer, 65535)) }
 
 // ourMSS is the largest segment payload we can take (RFC 9293, section 3.7.1).
 func (t *Table) ourMSS(f *Flow) uint16 {
@@ -166,7 +166,7 @@ func (t *Table) ourMSS(f *Flow) uint16 {
 // arriveHalf handles a segment in SYN-RECEIVED (RFC 9293, section 3.10.7.4).
 func (t *Table) arriveHalf(now Time, i uint32, s *segment) Drop {
 	h := t.halves.at(i)
-	wnd := Seq(synWindow(&t.listeners[h.listener].opts.Options))
+	wnd := Seq(synWindow(int(h.buffer)))
 	switch {
 	case s.flags.has(RST):
 		return t.resetHalf(now, i, h, s, wnd)
@@ -211,10 +211,9 @@ func (t *Table) challengeHalf(now Time, h *half) {
 	}
 	h.challenged = now
 	t.counters.ChallengeAcks++
-	o := &t.listeners[h.listener].opts.Options
-	window := synWindow(o)
+	window := synWindow(int(h.buffer))
 	if h.hasScale {
-		window >>= windowScale(o.ReceiveBuffer)
+		window >>= windowScale(int(h.buffer))
 	}
 	t.reply(reply{
 		flow: h.flow, seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: window,
@@ -228,7 +227,9 @@ func (t *Table) establish(now Time, i uint32, h *half, s *segment) Drop {
 	if !h.attempt && l.full() {
 		return DropBacklog
 	}
-	c, err := t.newConn(now, &h.flow, l.opts.Options)
+	o := l.opts.Options
+	o.ReceiveBuffer = int(h.buffer)
+	c, err := t.newConn(now, &h.flow, o)
 	if err != nil {
 		if err == ErrMemory {
 			return DropMemory
@@ -240,7 +241,7 @@ func (t *Table) establish(now Time, i uint32, h *half, s *segment) Drop {
 	c.negotiated(&options{
 		mss: h.mss, scale: h.scale, hasScale: h.hasScale, sackPermitted: h.sack, hasTimestamps: h.timestamps,
 	}, true)
-	c.peerStarts(h.irs, uint32(synWindow(&l.opts.Options)))
+	c.peerStarts(h.irs, uint32(synWindow(o.ReceiveBuffer)))
 	c.snd.nxt, c.snd.una = h.iss+1, h.iss+1
 	c.snd.small = h.iss + 1
 	c.snd.wnd, c.snd.maxWnd = uint32(h.window), uint32(h.window)

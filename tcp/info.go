@@ -37,7 +37,7 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		Cwnd: int(c.cc.cwnd), SndWnd: int(c.snd.wnd), RcvWnd: max(c.rcv.adv.Sub(c.rcv.nxt), 0),
 		SndScale: int(c.snd.scale), RcvScale: int(c.rcv.scale), Timestamps: c.timestamps, SACK: c.sack,
 		InRecovery: c.recovery.kind != recoverNone,
-		Unread:     int(c.rcv.buf.len), Unsent: c.unsent(), Unacked: c.snd.nxt.Sub(c.snd.una), Pipe: f.pipe,
+		Unread:     int(c.rcv.buf.len), Unsent: max(c.unsent(), 0), Unacked: c.snd.nxt.Sub(c.snd.una), Pipe: f.pipe,
 		Sacked: f.sacked, Lost: f.lost, SendBuffer: c.sendLimit(), ReceiveBuf: int(c.rcv.limit),
 		BytesSent: st.bytesSent, BytesAcked: st.bytesAcked, BytesReceived: st.bytesReceived,
 		BytesRetransmitted: st.bytesRetransmitted, SegmentsIn: st.segmentsIn, SegmentsOut: st.segmentsOut,

@@ -74,6 +74,11 @@ func (t *Table) Unlisten(now Time, id ListenerID) {
 	*l = listener{}
 }
 
+// SetListenOptions is an application call: it changes the options of connections that a listener will accept.
+func (t *Table) SetListenOptions(id ListenerID, o Options) {
+	t.listeners[id].opts.Options = o.withDefaults()
+}
+
 // match returns the listener for a local address and port: the exact one, else one of the family, else one of both.
 func (t *Table) match(addr ip.Addr, port uint16) *listener {
 	if id, ok := t.bound[endpoint{addr, port}]; ok {

@@ -15,8 +15,9 @@ func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
 	}
 	if c.released {
 		// Nobody will read it, and no acknowledgement may say otherwise (RFC 2525, section 2.17).
+		// The sequence number is that after all we sent: what is under way moves RCV.NXT there before the RST comes.
+		t.reply(reply{flow: c.flow, seq: c.snd.nxt, flags: RST})
 		t.fail(c, ErrAborted)
-		t.reset(&c.flow, s)
 		return DropDataUnread
 	}
 	c.rcv.mss = max(c.rcv.mss, uint16(min(s.unit, 65535)))
@@ -49,14 +50,15 @@ func (t *Table) receiveInOrder(now Time, c *Conn, x span, b []byte, all int) Dro
 		t.readable(c)
 	}
 	t.scheduleAck(now, c)
-	switch {
-	case n < len(b):
-		c.ackNow = true
-		return DropMemory
-	case n < all:
-		return DropPartial
+	if n == all {
+		return DropNone
 	}
-	return DropNone
+	c.ackNow = true
+	t.want(c)
+	if n < len(b) {
+		return DropMemory
+	}
+	return DropPartial
 }
 
 // receiveAhead keeps bytes beyond a hole, or fills one. Disorder is acknowledged at once (RFC 5681, section 4.2).
@@ -69,7 +71,9 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	drop, fresh := DropNone, false
 	for g := c.rcv.ahead.gap(x); g.start != g.end; g = c.rcv.ahead.gap(span{g.end, x.end}) {
 		fresh = true
-		n := c.rcv.buf.store(&t.pool, g.start, b[g.start.Sub(x.start):g.end.Sub(x.start)])
+		// With the pages of the holes before: bytes kept ahead must not starve those that let the application have them.
+		n := c.rcv.buf.cover(&t.pool, g.start, g.len())
+		c.rcv.buf.store(&t.pool, g.start, b[g.start.Sub(x.start):][:n])
 		if n > 0 {
 			c.rcv.ahead.add(span{g.start, g.start.Add(n)})
 			c.stats.bytesReceived += uint64(n)
@@ -79,6 +83,7 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 			break
 		}
 	}
+	c.rcv.buf.trim(&t.pool, len(c.rcv.ahead) > 0)
 	if !fresh {
 		t.noteDuplicate(c, x)
 		drop = DropDuplicate
@@ -180,6 +185,8 @@ func (t *Table) scheduleAck(now Time, c *Conn) {
 
 // advertise returns the window field of a segment that leaves now. The right edge moves in steps worth a segment (silly-
 // window avoidance, RFC 9293, section 3.8.6.2.2) and never to the left: where scaling would round it down, it is rounded up.
+// Each rounding lets the edge drift, and a peer of tiny segments would make it drift for ever; an eighth beyond the largest
+// buffer the field is rounded down instead, and what was promised before is still taken (RFC 7323, section 2.4).
 func (c *Conn) advertise() uint16 {
 	edge := c.rcv.adv
 	if want := c.wantedEdge(); want.Sub(edge) >= min(int(c.rcv.mss), int(c.rcv.limit)/2) {
@@ -188,7 +195,10 @@ func (c *Conn) advertise() uint16 {
 	w := edge.Sub(c.rcv.nxt)
 	field := w >> c.rcv.scale
 	if c.rcv.nxt.Add(field << c.rcv.scale).Less(c.rcv.adv) {
-		field++
+		up, most := (field+1)<<c.rcv.scale, c.opts.ReceiveBuffer
+		if c.rcv.nxt.Add(up).Sub(c.rcv.buf.front) <= most+most/8+1<<c.rcv.scale {
+			field++
+		}
 	}
 	field = min(field, 65535)
 	c.rcv.adv = maxSeq(c.rcv.adv, c.rcv.nxt.Add(field<<c.rcv.scale))

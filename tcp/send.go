@@ -230,7 +230,7 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	if first || c.timestamps {
 		w.timestamps(c.tsNow(now), c.tsRecent)
 	}
-	h := header{flow: &c.flow, seq: c.snd.iss, flags: flags, window: synWindow(&c.opts), options: w.bytes()}
+	h := header{flow: &c.flow, seq: c.snd.iss, flags: flags, window: synWindow(c.opts.ReceiveBuffer), options: w.bytes()}
 	if !first {
 		h.ack = c.rcv.nxt
 	}

@@ -23,6 +23,7 @@ const (
 	defaultSendBuffer    = 4 << 20 // as Linux, tcp_wmem
 	initialBuffer        = 64 << 10
 	minSendBuffer        = 128 << 10
+	pressedSendBuffer    = 2 * pageSize     // under memory pressure: what is received needs room, or two full ends wait for ever
 	delayedAck           = 40 * Millisecond // RFC 9293, MUST-59 allows 500 ms
 	finWait2Timeout      = 60 * Second      // as Linux; without it a peer that never closes holds the record for ever
 	timeWaitLength       = 60 * Second      // 2 MSL, as Linux

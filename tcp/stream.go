@@ -70,6 +70,25 @@ func (s *stream) store(p *pool, at Seq, b []byte) int {
 	return n
 }
 
+// cover takes the pages of n bytes from sequence number at on and of all bytes before them, so that what lies in the holes
+// can be kept when it comes. It returns how many of the n bytes have their pages then; fewer when the pool refuses one.
+func (s *stream) cover(p *pool, at Seq, n int) int {
+	end := at.Add(n)
+	s.reserve(end)
+	for r := s.ring(); ; {
+		next := (s.front>>pageShift + Seq(s.stored)) << pageShift // pages are held without gap from that of front on
+		if end.LessEq(next) {
+			return n
+		}
+		pg := p.get()
+		if pg == 0 {
+			return max(next.Sub(at), 0)
+		}
+		*s.slot(r, next) = pg
+		s.stored++
+	}
+}
+
 // load copies bytes from sequence number at on into b.
 func (s *stream) load(p *pool, at Seq, b []byte) {
 	r := s.ring()
@@ -107,16 +126,20 @@ func (p *pool) join(b []byte, last page, k int) []byte {
 	return slab[end-len(b) : end+k]
 }
 
-// advance lets go of n bytes at the front.
+// advance lets go of n bytes at the front. The pages go back last first: the pool hands out what came last, so that a run of
+// neighbours stays one, and leaves in one piece again (see slices).
 func (s *stream) advance(p *pool, n int) {
 	to := s.front.Add(n)
 	r := s.ring()
-	for at := s.front; at>>pageShift != to>>pageShift; at = (at>>pageShift + 1) << pageShift {
-		s.release(p, s.slot(r, at))
+	for passed := uint32(to>>pageShift-s.front>>pageShift) & (1<<(32-pageShift) - 1); passed > 0; passed-- {
+		s.release(p, s.slot(r, s.front+Seq(passed-1)<<pageShift))
 	}
 	s.front = to
 	s.len -= uint32(n)
 }
+
+// keptRing is the longest ring that an empty stream keeps, 256 bytes: super-packets come and go without allocation.
+const keptRing = 64
 
 // trim gives the last page back when nothing is stored any more; ahead says that bytes lie beyond a hole.
 func (s *stream) trim(p *pool, ahead bool) {
@@ -129,7 +152,9 @@ func (s *stream) trim(p *pool, ahead bool) {
 			s.release(p, &r[i])
 		}
 	}
-	s.big = nil
+	if len(s.big) > keptRing {
+		s.big = nil
+	}
 }
 
 func (s *stream) release(p *pool, pg *page) {
@@ -144,4 +169,5 @@ func (s *stream) release(p *pool, pg *page) {
 func (s *stream) clear(p *pool) {
 	s.len = 0
 	s.trim(p, false)
+	s.big = nil
 }

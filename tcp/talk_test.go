@@ -57,6 +57,7 @@ const closed = -1
 type budget struct {
 	used, charges int
 	refuseAt      int // the k-th charge; 0: none
+	refuseCount   int // and so many in all
 	refuseFrom    int // this charge and all that follow
 	refusals      int
 	pressure      bool
@@ -64,7 +65,7 @@ type budget struct {
 
 func (b *budget) Charge(n int) bool {
 	b.charges++
-	if b.charges == b.refuseAt || b.refuseFrom != 0 && b.charges >= b.refuseFrom {
+	if b.refuseAt != 0 && b.charges >= b.refuseAt && b.charges < b.refuseAt+b.refuseCount || b.refuseFrom != 0 && b.charges >= b.refuseFrom {
 		b.refusals++
 		return false
 	}
@@ -108,7 +109,7 @@ func newTalk(t *testing.T, cfg Config, f Flow) *talk {
 
 func (c *talk) report() {
 	if c.Failed() {
-		c.Log("the conversation:\n" + strings.Join(c.lines, "\n"))
+		c.Log("the conversation, its last 40 lines:\n" + strings.Join(c.lines[max(len(c.lines)-40, 0):], "\n"))
 	}
 }
 
@@ -128,8 +129,8 @@ func pattern(first, n int) []byte {
 	return b
 }
 
-// arrive lets a segment arrive and polls nothing.
-func (c *talk) arrive(s seg) Drop {
+// arriveUnchecked is arrive without a check of the invariants, for floods.
+func (c *talk) arriveUnchecked(s seg) Drop {
 	c.Helper()
 	body := s.payload()
 	h := header{
@@ -148,6 +149,13 @@ func (c *talk) arrive(s seg) Drop {
 	d := c.table.Arrive(c.now, &p)
 	c.line("> %v%v", s.describe(len(body)), map[bool]string{true: "", false: "  (" + d.String() + ")"}[d == DropNone])
 	c.drops++
+	return d
+}
+
+// arrive lets a segment arrive and polls nothing.
+func (c *talk) arrive(s seg) Drop {
+	c.Helper()
+	d := c.arriveUnchecked(s)
 	c.check()
 	return d
 }

@@ -151,7 +151,6 @@ func (t *Table) keepAliveTimeout(now Time, c *Conn) {
 		return
 	}
 	if silent := now.Sub(c.heard); silent < k.Idle {
-		c.keepProbes = 0
 		t.setTimer(c, timerKeepAlive, c.heard.Add(k.Idle))
 		return
 	}
