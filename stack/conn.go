@@ -21,10 +21,12 @@ type Conn struct {
 	keepAlive *tcp.KeepAlive // set by the application; nil: as in options
 	read      side
 	write     side
-	connected bool // an active open has ended, well or not
-	lingers   bool // Close sends RST, see SetLinger
-	lost      bool // ended by the stack, not by Close
-	counted   bool // by sources
+	connected bool          // an active open has ended, well or not
+	lingers   bool          // Close sends RST, see SetLinger
+	lost      bool          // ended by the stack, not by Close
+	over      bool          // failed or closed
+	done      chan struct{} // made by Done, closed with over
+	counted   bool          // by sources
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -167,6 +169,29 @@ func (c *Conn) change(op string, f func(now tcp.Time) error) error {
 		return c.opError(op, err)
 	}
 	return nil
+}
+
+// Done returns a channel that is closed when the connection has failed (reset by the peer, timed out) or Close was called.
+// It is for those who neither read nor write at that time. An orderly end is none: Close follows it.
+func (c *Conn) Done() <-chan struct{} {
+	sh := c.shard
+	now := sh.lock()
+	defer sh.leave(now)
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.over {
+			close(c.done)
+		}
+	}
+	return c.done
+}
+
+// finish ends what Done tells of.
+func (c *Conn) finish() {
+	if !c.over && c.done != nil {
+		close(c.done)
+	}
+	c.over = true
 }
 
 // LocalAddr returns our end, a *net.TCPAddr.

@@ -336,3 +336,31 @@ func TestMemoryReturns(t *testing.T) {
 		}
 	})
 }
+
+// Done tells of a reset to who does not read, and of Close; not of FIN.
+func TestDone(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		p := newPair(t, 1)
+		l := p.listen(addr, stack.ListenOptions{})
+		over := func(c *stack.Conn) bool {
+			synctest.Wait()
+			select {
+			case <-c.Done():
+				return true
+			default:
+				return false
+			}
+		}
+		c := p.dial(addr)
+		s := accept(t, l)
+		s.CloseWrite()
+		if over(c) {
+			t.Error("FIN ends the connection")
+		}
+		s.SetLinger(0)
+		s.Close()
+		if !over(c) || !over(s) {
+			t.Error("a reset, or Close, does not end the connection")
+		}
+	})
+}

@@ -44,6 +44,9 @@ func (sh *shard) collect(w *wakes) {
 		switch ev.Kind {
 		case tcp.EventReadable:
 			if c := sh.holder(ev.Conn); c != nil {
+				if c.core.Err() != nil {
+					c.finish()
+				}
 				c.read.rouse(w)
 			}
 		case tcp.EventWritable:

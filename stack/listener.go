@@ -31,7 +31,8 @@ const defaultBacklog = 1024
 type Listener struct {
 	stack   *Stack
 	addr    netip.AddrPort
-	options *tcp.Options
+	options atomic.Pointer[tcp.Options]
+	follows bool             // the stack's options, as they change
 	ids     []tcp.ListenerID // by shard
 	ready   []atomic.Bool    // by shard: its table has something for us
 	next    atomic.Uint32    // shard to ask first
@@ -76,13 +77,15 @@ func listenAddr(network, address string) (netip.AddrPort, error) {
 // already, syscall.EADDRNOTAVAIL when the address is not ours.
 func (s *Stack) ListenTCP(at netip.AddrPort, o ListenOptions) (*Listener, error) {
 	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-	if o.Options == nil {
+	follows := o.Options == nil
+	if follows {
 		o.Options = s.defaults()
 	}
 	l := &Listener{
-		stack: s, options: o.Options, ids: make([]tcp.ListenerID, len(s.shards)),
+		stack: s, follows: follows, ids: make([]tcp.ListenerID, len(s.shards)),
 		ready: make([]atomic.Bool, len(s.shards)), wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
+	l.options.Store(o.Options)
 	err := l.bind(at, o)
 	if err != nil {
 		l.addr = at
@@ -232,7 +235,7 @@ func (l *Listener) accept(sh *shard) *Conn {
 			sh.table.Abort(now, core)
 			continue
 		}
-		c := sh.adopt(core, l.options)
+		c := sh.adopt(core, l.options.Load())
 		c.counted = counted
 		return c
 	}

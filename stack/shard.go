@@ -178,6 +178,7 @@ func (sh *shard) adopt(core *tcp.Conn, o *tcp.Options) *Conn {
 func (sh *shard) abandon(c *Conn, w *wakes) {
 	sh.conns[c.core.Slot()] = nil
 	c.core = nil
+	c.finish()
 	c.read.rouse(w)
 	c.write.rouse(w)
 	if c.counted {

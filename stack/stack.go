@@ -120,16 +120,25 @@ func (s *Stack) followMTU() {
 	}
 }
 
-// SetOptions changes the options of connections to come, of Dial and of listeners that were given none; Listen again for
-// those that exist.
+// SetOptions changes the options of connections to come: of Dial, and of listeners that were given none of their own.
 func (s *Stack) SetOptions(o tcp.Options) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.options = o
-	s.mu.Unlock()
 	for _, sh := range s.shards {
-		sh.mu.Lock()
+		now := sh.lock()
 		sh.table.SetOptions(o)
-		sh.mu.Unlock()
+		for l := range s.listeners {
+			if l.follows {
+				sh.table.SetListenOptions(l.ids[sh.index], o)
+			}
+		}
+		sh.leave(now)
+	}
+	for l := range s.listeners {
+		if l.follows {
+			l.options.Store(&o)
+		}
 	}
 }
 

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tcpd/config"
+)
+
+// client speaks to a running daemon.
+type client struct{ socket string }
+
+// socketFlags are where to find the daemon.
+type socketFlags struct{ socket, file string }
+
+func (f *socketFlags) define(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.socket, "socket", "", "`PATH` of the daemon's control socket")
+	cmd.Flags().StringVar(&f.file, "config", "", "the daemon's configuration `FILE`, which says where the socket is")
+	cmd.MarkFlagsMutuallyExclusive("socket", "config")
+}
+
+// client returns a client of the daemon that the flags name. If its configuration file is broken, that is the error.
+func (f *socketFlags) client() (client, error) {
+	switch {
+	case f.socket != "":
+		return client{f.socket}, nil
+	case f.file == "":
+		return client{defaultSocket}, nil
+	}
+	c, err := config.Load(f.file)
+	if err != nil {
+		return client{}, err
+	}
+	if c.Control.Socket == "" {
+		return client{}, fmt.Errorf("%s sets no control.socket: there is no way to reach the daemon", f.file)
+	}
+	return client{c.Control.Socket}, nil
+}
+
+// call asks the daemon, and decodes its answer.
+func (c client) call(method, path string, answer any) error {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
+	}
+	h := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: time.Minute}
+	request, err := http.NewRequest(method, "http://tcpd"+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := h.Do(request)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return c.unreachable(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return refused(response.Status, body)
+	}
+	return json.Unmarshal(body, answer)
+}
+
+func (c client) unreachable(err error) error {
+	hint := "is it running, with this control.socket?"
+	if errors.Is(err, fs.ErrPermission) {
+		hint = "become root, or the user it runs as"
+	}
+	var call *net.OpError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		err = errors.New("no tcpd is there")
+	}
+	return fmt.Errorf("cannot reach tcpd at %s: %w (%s)", c.socket, err, hint)
+}
+
+// refused turns an answer other than 200 into an error.
+func refused(status string, body []byte) error {
+	var e controlError
+	if json.Unmarshal(body, &e) != nil || e.Error == "" {
+		e.Error = status + ": " + strings.TrimSpace(string(body))
+	}
+	err := errors.New(e.Error)
+	if e.Config {
+		return failure{err, exitConfig}
+	}
+	return err
+}
+
+func newReloadCommand() *cobra.Command {
+	var where socketFlags
+	cmd := &cobra.Command{
+		Use: "reload", Short: "Have the running daemon read its configuration again", Args: cobra.NoArgs,
+		Long: `Have the running daemon read its configuration again: services, limits, defaults of tcp and
+the log's level. Connections go on. If the configuration is broken the daemon keeps the old
+one, and the errors are shown here.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := where.client()
+			if err != nil {
+				return failed(err)
+			}
+			var result reloadResult
+			if err := c.call(http.MethodPost, "/v1/reload", &result); err != nil {
+				return failed(err)
+			}
+			result.print(cmd.OutOrStdout())
+			return nil
+		},
+	}
+	where.define(cmd)
+	return cmd
+}
+
+func (r reloadResult) print(w io.Writer) {
+	if len(r.Changed) == 0 {
+		fmt.Fprintln(w, "reloaded: nothing changed")
+	} else {
+		fmt.Fprintln(w, "reloaded:")
+	}
+	for _, c := range r.Changed {
+		fmt.Fprintf(w, "  %s\n", c)
+	}
+	if len(r.Restart) > 0 {
+		fmt.Fprintf(w, "changed, but needs a restart: %s\n", strings.Join(r.Restart, ", "))
+	}
+	for _, s := range r.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", s)
+	}
+}
+
+func newStatusCommand() *cobra.Command {
+	var where socketFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show what the running daemon does", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := where.client()
+			if err != nil {
+				return failed(err)
+			}
+			var s status
+			if err := c.call(http.MethodGet, "/v1/status", &s); err != nil {
+				return failed(err)
+			}
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				return failed(e.Encode(s))
+			}
+			s.print(cmd.OutOrStdout())
+			return nil
+		},
+	}
+	where.define(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	return cmd
+}

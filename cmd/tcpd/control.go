@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"tcpd/config"
+)
+
+// defaultSocket is where tcpd reload and tcpd status look, and the default of control.socket.
+const defaultSocket = "/run/tcpd/control.sock"
+
+// Limits of the control socket's clients, who are this user and root and may be broken all the same.
+const (
+	controlTimeout = 10 * time.Second
+	controlHeader  = 8 << 10
+)
+
+// httpServer is a server of the daemon's own, on a listener of the kernel. A nil one is none.
+type httpServer struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+func (s *httpServer) close() {
+	if s == nil {
+		return
+	}
+	_ = s.server.Close()
+	_ = s.listener.Close() // which for the control socket removes the file
+}
+
+func newHTTPServer(l net.Listener, h http.Handler) *httpServer {
+	s := &http.Server{
+		Handler: http.MaxBytesHandler(h, controlHeader), ReadTimeout: controlTimeout, IdleTimeout: controlTimeout,
+		WriteTimeout: 6 * controlTimeout, MaxHeaderBytes: controlHeader, ErrorLog: discardLog,
+	}
+	return &httpServer{s, l}
+}
+
+// openControl serves the control socket. When nobody chose its path and the default one cannot be had, because we may not
+// or because another tcpd has it, the daemon does without.
+func (d *daemon) openControl() (*httpServer, error) {
+	c := d.config().Control
+	if c.Socket == "" {
+		return nil, nil
+	}
+	if !c.Chosen {
+		_ = os.MkdirAll(filepath.Dir(c.Socket), 0o755) // if that fails, so does what follows
+	}
+	l, err := listenControl(c.Socket)
+	switch {
+	case err != nil && c.Chosen:
+		return nil, fmt.Errorf("control.socket: %w", err)
+	case err != nil:
+		d.log.Warn("without a control socket, tcpd status and tcpd reload do not reach this daemon", zap.Error(err))
+		return nil, nil
+	}
+	s := newHTTPServer(l, d.controlHandler())
+	s.server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, peerKey{}, allowed(conn))
+	}
+	go func() {
+		defer crash(d.log, os.Exit)
+		_ = s.server.Serve(l)
+	}()
+	return s, nil
+}
+
+type peerKey struct{}
+
+// allowed returns why the peer of a control connection may not be served, nil if it may: it must be this user or root.
+func allowed(conn net.Conn) error {
+	local, ok := conn.(*net.UnixConn)
+	if !ok {
+		return errors.New("not a UNIX socket")
+	}
+	cred, err := peer(local)
+	if err != nil {
+		return err
+	}
+	return permitted(cred, os.Geteuid())
+}
+
+func permitted(cred *unix.Ucred, euid int) error {
+	if cred.Uid != 0 && int(cred.Uid) != euid {
+		return fmt.Errorf("user %d may not control this tcpd: become root, or user %d", cred.Uid, euid)
+	}
+	return nil
+}
+
+func (d *daemon) controlHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.status()) })
+	mux.HandleFunc("POST /v1/reload", d.serveReload)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err, _ := r.Context().Value(peerKey{}).(error); err != nil {
+			answer(w, http.StatusForbidden, controlError{Error: err.Error()})
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// controlError is the body of an answer other than 200.
+type controlError struct {
+	Error  string `json:"error"`
+	Config bool   `json:"config,omitempty"` // the configuration is at fault
+}
+
+func (d *daemon) serveReload(w http.ResponseWriter, _ *http.Request) {
+	defer crash(d.log, os.Exit)
+	result, err := d.reload()
+	if err != nil {
+		var problems config.Errors
+		answer(w, http.StatusUnprocessableEntity, controlError{Error: err.Error(), Config: errors.As(err, &problems)})
+		return
+	}
+	answer(w, http.StatusOK, result)
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(body) // fails only when the client has gone
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tcpd/service"
+	"tcpd/tun"
+)
+
+// discardLog keeps net/http from writing to stderr in a format of its own.
+var discardLog = log.New(io.Discard, "", 0)
+
+// openMetrics serves metrics and health by the kernel's TCP, if the configuration says where.
+func (d *daemon) openMetrics() (*httpServer, error) {
+	where := d.config().Metrics.Listen
+	if where == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", where)
+	if err != nil {
+		return nil, fmt.Errorf("metrics.listen: %w", err)
+	}
+	s := newHTTPServer(l, d.metricsHandler())
+	go func() {
+		defer crash(d.log, os.Exit)
+		_ = s.server.Serve(l)
+	}()
+	d.log.Info("serving metrics", zap.Stringer("listen", l.Addr()))
+	return s, nil
+}
+
+func (d *daemon) metricsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		var e exposition
+		d.expose(&e)
+		_ = e.writeTo(w)
+	})
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		health(w, d.alive())
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		health(w, d.ready())
+	})
+	return mux
+}
+
+func health(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, err)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// ready returns nil if connections are served, else why not.
+func (d *daemon) ready() error {
+	switch {
+	case d.isStopping():
+		return errors.New("stopping")
+	case !d.link.Stats().LinkUp:
+		return errors.New("the device is down")
+	}
+	return d.alive()
+}
+
+// expose writes every metric. Names and labels are part of what tcpd promises to its users; labels have closed sets of
+// values, none of them a client's choice.
+func (d *daemon) expose(e *exposition) {
+	e.family("tcpd_build_info", "gauge", "What was built, always 1.")
+	e.sample("tcpd_build_info", 1, "version", version(), "goversion", runtime.Version())
+	e.gauge("tcpd_ready", "Whether connections are served.", number(d.ready() == nil))
+	e.gauge("tcpd_uptime_seconds", "Time since the start.", time.Since(d.started).Seconds())
+	e.counter("tcpd_log_suppressed_total", "Log entries left out because they repeated.", d.log.suppressed.Load())
+	d.exposeReloads(e)
+	exposeLink(e, d.link.Stats())
+	exposeStack(e, d.stack.Stats(), d.link.Stats())
+	exposeServices(e, d.services.counts())
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (d *daemon) exposeReloads(e *exposition) {
+	d.mu.Lock()
+	r := d.reloaded
+	d.mu.Unlock()
+	e.family("tcpd_config_reloads_total", "counter", "Reloads of the configuration.")
+	e.sample("tcpd_config_reloads_total", float64(r.Succeeded), "result", "success")
+	e.sample("tcpd_config_reloads_total", float64(r.Failed), "result", "failure")
+	e.gauge("tcpd_config_last_reload_success", "Whether the last reload, or the start, succeeded.", number(r.Error == ""))
+}
+
+func exposeLink(e *exposition, s tun.Stats) {
+	e.gauge("tcpd_link_up", "Whether the device is up.", number(s.LinkUp))
+	e.gauge("tcpd_link_gso", "Whether super-packets are handed to the kernel whole.", number(s.GSO))
+	e.counter("tcpd_link_packets_received_total", "Packets and super-packets read from the device.", s.Read.Packets)
+	e.counter("tcpd_link_bytes_received_total", "Bytes of IP packets read from the device.", s.Read.Bytes)
+	e.counter("tcpd_link_superpackets_received_total", "Super-packets among the packets read.", s.Read.Super)
+	e.counter("tcpd_link_packets_sent_total", "Packets and super-packets written to the device.", s.Written.Packets)
+	e.counter("tcpd_link_bytes_sent_total", "Bytes of IP packets written to the device.", s.Written.Bytes)
+	e.counter("tcpd_link_superpackets_sent_total", "Super-packets among the packets written.", s.Written.Super)
+	e.counter("tcpd_link_segmented_total", "Super-packets cut in software, because the device takes none.", s.Segmented)
+	e.counter("tcpd_link_fallbacks_total", "How often super-packets were given up at run time.", s.Fallbacks)
+	e.counter("tcpd_link_reattached_total", "How often the device was deleted and came back.", s.Reattached)
+	if s.KernelDroppedKnown {
+		e.counter("tcpd_link_kernel_drops_total", "Packets for us that the kernel dropped because we read too slowly.", s.KernelDropped)
+	}
+	e.family("tcpd_link_write_errors_total", "counter", "Packets that could not be written to the device.")
+	for r := range tun.NumWriteDrops {
+		e.sample("tcpd_link_write_errors_total", float64(s.WriteDrops[r]), "reason", tun.WriteDrop(r).String())
+	}
+}
+
+func exposeServices(e *exposition, list []serviceCounts) {
+	e.family("tcpd_service_accepted_total", "counter", "Connections served.")
+	for _, s := range list {
+		e.sample("tcpd_service_accepted_total", float64(s.counts.Accepted), "service", s.name)
+	}
+	e.family("tcpd_service_refused_total", "counter", "Connections that were never served.")
+	for _, s := range list {
+		e.sample("tcpd_service_refused_total", float64(s.counts.Refused), "service", s.name)
+	}
+	e.family("tcpd_service_accept_errors_total", "counter", "Passing errors of accepting.")
+	for _, s := range list {
+		e.sample("tcpd_service_accept_errors_total", float64(s.counts.AcceptErrors), "service", s.name)
+	}
+	e.family("tcpd_service_active", "gauge", "Connections being served.")
+	for _, s := range list {
+		e.sample("tcpd_service_active", float64(s.counts.Active), "service", s.name)
+	}
+	e.family("tcpd_service_pending_dials", "gauge", "Dials of a backend under way.")
+	for _, s := range list {
+		e.sample("tcpd_service_pending_dials", float64(s.counts.Pending), "service", s.name)
+	}
+	e.family("tcpd_service_ended_total", "counter", "Connections that ended or were refused, by reason.")
+	for _, s := range list {
+		for r, n := range s.counts.Ended {
+			e.sample("tcpd_service_ended_total", float64(n), "service", s.name, "reason", service.Reason(r).String())
+		}
+	}
+}

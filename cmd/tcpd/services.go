@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"tcpd/config"
+	"tcpd/service"
+)
+
+// server is what every service is.
+type server interface {
+	Serve(ctx context.Context, l net.Listener) error
+	Snapshot() service.Snapshot
+}
+
+// newServer makes the service that s describes.
+func newServer(s config.Service, log service.Log) server {
+	switch s.Kind {
+	case "echo":
+		return &service.Echo{Log: log}
+	case "discard":
+		return &service.Discard{Log: log}
+	case "daytime":
+		return &service.Daytime{Log: log}
+	case "chargen":
+		return &service.Chargen{Log: log}
+	case "http":
+		return &service.HTTP{Root: s.HTTP.Root, Body: s.HTTP.Body, Log: log}
+	case "proxy":
+		return &service.Proxy{
+			To: s.Proxy.Backend(), ProxyProtocol: proxyProtocols[s.Proxy.ProxyProtocol], PendingDials: s.Proxy.Pending,
+			DialTimeout: s.Proxy.DialTimeout, HalfCloseTimeout: s.Proxy.HalfCloseTimeout, Log: log,
+		}
+	}
+	panic("a service of kind " + s.Kind + " got past the configuration's checks")
+}
+
+var proxyProtocols = map[string]service.ProxyProtocol{
+	"off": service.NoProxyProtocol, "v1": service.ProxyProtocolV1, "v2": service.ProxyProtocolV2,
+}
+
+// holds reports whether the listener of s leaves a SYN unanswered until the service knows whether it can serve.
+func holds(s config.Service) bool { return s.Kind == "proxy" }
+
+// services are the running services and their ports.
+type services struct {
+	log    *logger
+	listen func(s config.Service) (net.Listener, error)
+
+	mu      sync.Mutex
+	list    []config.Service
+	ports   map[netip.AddrPort]*port
+	ledgers map[string]*ledger
+}
+
+func newServices(log *logger, listen func(config.Service) (net.Listener, error)) *services {
+	return &services{log: log, listen: listen, ports: map[netip.AddrPort]*port{}, ledgers: map[string]*ledger{}}
+}
+
+// apply makes the list of services what is served. Ports that stay keep their listener, so that at no moment they are
+// closed, unless the service becomes, or was, a proxy: that needs a listener of another sort. Connections go on with the
+// service that accepted them. If a new port cannot be opened nothing is changed.
+func (s *services) apply(list []config.Service) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changes := config.Changes(s.list, list)
+	opened, err := s.openNew(changes)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	list = slices.Clone(list)
+	for _, c := range changes {
+		switch {
+		case c.After == nil:
+			s.shut(*c.Before)
+		case c.Before == nil:
+			s.start(*c.After, opened[c.After.Listen])
+		case holds(*c.Before) == holds(*c.After) && s.ports[c.After.Listen] != nil:
+			s.run(*c.After, s.ports[c.After.Listen])
+		default:
+			if err := s.reopen(*c.Before, *c.After); err != nil {
+				failed = append(failed, err)
+				list = slices.DeleteFunc(list, func(o config.Service) bool { return o == *c.After })
+			}
+		}
+	}
+	s.list = list
+	return errors.Join(failed...)
+}
+
+// openNew opens the ports that are new, all or none.
+func (s *services) openNew(changes []config.ServiceChange) (map[netip.AddrPort]net.Listener, error) {
+	opened := map[netip.AddrPort]net.Listener{}
+	var failed []error
+	for _, c := range changes {
+		if c.Before != nil {
+			continue
+		}
+		l, err := s.listen(*c.After)
+		if err != nil {
+			failed = append(failed, listenError(*c.After, err))
+			continue
+		}
+		opened[c.After.Listen] = l
+	}
+	if len(failed) > 0 {
+		for _, l := range opened {
+			_ = l.Close()
+		}
+	}
+	return opened, errors.Join(failed...)
+}
+
+func listenError(s config.Service, err error) error {
+	return fmt.Errorf("service %q cannot listen on %s: %w", s.Name, s.ListenText(), err)
+}
+
+func (s *services) reopen(before, after config.Service) error {
+	s.shut(before)
+	l, err := s.listen(after)
+	if err != nil {
+		return listenError(after, err)
+	}
+	s.start(after, l)
+	return nil
+}
+
+// start serves a new port.
+func (s *services) start(what config.Service, l net.Listener) {
+	p := openPort(l)
+	s.ports[what.Listen] = p
+	s.run(what, p)
+	go p.pump()
+}
+
+// run puts a new service in charge of a port.
+func (s *services) run(what config.Service, p *port) {
+	log := s.log.Named(what.Name)
+	server := newServer(what, s.log.printf(what.Name))
+	s.ledger(what.Name).add(server)
+	l := p.replace()
+	go func() {
+		// ctx stays open: closing the listener is how a service is told to accept no more.
+		if err := server.Serve(context.Background(), l); err != nil {
+			log.Error("the service ended, its port is closed", zap.Error(err))
+			p.close()
+		}
+	}()
+	log.Info("serving " + what.Kind + " on " + what.ListenText())
+}
+
+// shut closes the port of a service. Its connections go on.
+func (s *services) shut(what config.Service) {
+	if p := s.ports[what.Listen]; p != nil {
+		p.close()
+		delete(s.ports, what.Listen)
+		s.log.Named(what.Name).Info("no longer serving on " + what.ListenText())
+	}
+}
+
+// close closes every port.
+func (s *services) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, what := range s.list {
+		s.shut(what)
+	}
+	s.list = nil
+}
+
+// serving returns what is served now.
+func (s *services) serving() []config.Service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.list)
+}
