@@ -37,7 +37,9 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 
 // updateWindow takes the send window: RFC 9293, section 3.10.7.4. It returns whether the window is another than before.
 func (t *Table) updateWindow(now Time, c *Conn, s *segment) bool {
-	if !c.snd.wl1.Less(s.seq) && !(c.snd.wl1 == s.seq && c.snd.wl2.LessEq(s.ack)) {
+	// An ACK of something new counts with an old sequence number too, as in Linux: SND.UNA moves with it, and the old window
+	// would reach beyond what the peer has ever offered.
+	if !c.snd.una.Less(s.ack) && !c.snd.wl1.Less(s.seq) && !(c.snd.wl1 == s.seq && c.snd.wl2.LessEq(s.ack)) {
 		return false
 	}
 	wnd := uint32(s.window)

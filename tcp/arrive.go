@@ -84,6 +84,11 @@ func (t *Table) checkSequence(now Time, c *Conn, s *segment) Drop {
 		return DropNone // the other half of a simultaneous open
 	case c.rcv.adv.Less(s.seq):
 		t.answerUnacceptable(now, c, s)
+		if c.rcv.adv == c.rcv.nxt && s.flags&(ACK|RST|SYN) == ACK && s.seq.Sub(c.rcv.nxt) <= int(max(c.rcv.limit, 65535)) {
+			// "If the RCV.WND is zero, no segments will be acceptable, but special allowance should be made to accept valid
+			// ACKs" (section 3.10.7.4): a peer that was told of more room than we think.
+			t.arriveAck(now, c, s)
+		}
 		return DropSequence
 	case c.rcv.nxt.LessEq(s.seq):
 		return DropNone // in the window, or at its edge

@@ -57,7 +57,9 @@ func TestLoss_lostRetransmissionIsNoticed(t *testing.T) {
 
 func TestLoss_newReno(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
-		c.inFlight(plain, 10)
+		o := plain
+		o.listen.Options.Congestion = Reno // halves the window: what goes again at once has no room in it
+		c.inFlight(o, 10)
 		for range 2 {
 			c.send(seg{flags: ACK, seq: 1, ack: 1})
 		}
@@ -220,6 +222,44 @@ func TestAttack_E07_scoreboardIsBounded(t *testing.T) {
 		c.send(seg{flags: ACK, seq: 1, ack: 100_001})
 		if i := c.table.Info(c.now, c.conn); i.Unacked != 0 || i.Pipe != 0 {
 			c.Errorf("%+v", i)
+		}
+	})
+}
+
+// Where a connection's numbers begin says nothing about reordering.
+func TestLoss_noReorderingSeenWithoutIt(t *testing.T) {
+	for secret := range byte(8) {
+		converse(t, Config{Secret: [16]byte{secret, 1}}, func(c *talk) {
+			c.inFlight(peerOptions{mss: 1000, scale: 7, sack: true}, 4)
+			c.write(4001, 2000)
+			c.advance(10 * Millisecond)
+			c.send(seg{flags: ACK, seq: 1, ack: 2001})
+			c.send(seg{flags: ACK, seq: 1, ack: 4001, sacks: []span{{5001, 6001}}})
+			if c.conn.rack.reordered {
+				c.Error("everything arrived in order")
+			}
+			c.send(seg{flags: ACK, seq: 1, ack: 6001})
+			if !c.conn.rack.reordered {
+				c.Error("what was sent earlier arrived later (RFC 8985, section 6.2, step 3)")
+			}
+		})
+	}
+}
+
+func TestLoss_idleTimeCountsOnce(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(plain)
+		c.send(seg{flags: ACK, seq: 1, ack: 1, win: closed})
+		start := c.now
+		c.conn.cc.cubic.epoch = start
+		c.write(1, 100)
+		for range 20 {
+			c.advance(10 * Second)
+			c.send(seg{flags: ACK, seq: 1, ack: 1, win: closed})
+			c.discard()
+		}
+		if moved := c.conn.cc.cubic.epoch.Sub(start); moved > c.now.Sub(start) {
+			c.Errorf("a pause of %d s moved CUBIC's epoch by %d s", c.now.Sub(start)/Second, moved/Second)
 		}
 	})
 }

@@ -224,6 +224,7 @@ func TestWindow_ackBeyondAClosedWindowCounts(t *testing.T) {
 		if i := c.table.Info(c.now, c.conn); i.Unacked != 0 || i.SndWnd != 777 {
 			c.Errorf("its ACK and window were ignored: %d unacknowledged, window %d", i.Unacked, i.SndWnd)
 		}
+		c.wantDrop("without data nothing is wrong with it", c.send(seg{flags: ACK, seq: 4001, ack: 3101}), DropNone)
 	})
 }
 
@@ -375,4 +376,38 @@ func TestReceive_bufferGrowsWithTheReader(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A retransmission that fills a hole acknowledges something new with an old sequence number. Its window counts: with the old
+// one the right edge would lie beyond anything the peer has offered.
+func TestWindow_ofAnOldSequenceNumber(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(plain)
+		c.send(seg{flags: ACK, seq: 101, ack: 1, len: 100, win: 1000})
+		c.discard()
+		c.write(1, 3000)
+		c.want("what the window allows", seg{flags: ACK, seq: 1, len: 1000, ack: 1})
+		c.send(seg{flags: ACK, seq: 1, ack: 1001, len: 100, win: closed})
+		c.want("the window is closed now: nothing but the acknowledgement", seg{flags: ACK, seq: 1001, ack: 201})
+		c.wantIdle("no room")
+	})
+}
+
+// A peer that stands beyond a closed window still has its acknowledgements heard.
+func TestWindow_ackFromBeyondAClosedWindow(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		o := plain
+		o.listen.Options.ReceiveBuffer = 4000
+		c.accepted(o)
+		c.write(1, 3000)
+		for i := range 4 {
+			c.send(seg{flags: ACK, seq: 1 + 1000*i, ack: 1, len: 1000})
+		}
+		c.discard()
+		c.wantDrop("it lies beyond the window", c.send(seg{flags: ACK, seq: 4025, ack: 3001}), DropSequence)
+		if i := c.table.Info(c.now, c.conn); i.Unacked != 0 {
+			c.Errorf("its ACK was ignored: %d unacknowledged", i.Unacked)
+		}
+		c.discard()
+	})
 }
