@@ -260,17 +260,27 @@ func (sh *shard) close() {
 			core := c.core
 			sh.abandon(c, &w)
 			sh.table.Abort(now, core)
+			sh.sendAll(now)
 		}
+	}
+	for slot, more := sh.table.AbortReleased(now, 0); more; slot, more = sh.table.AbortReleased(now, slot) {
+		sh.sendAll(now)
 	}
 	for id, a := range sh.attempts {
 		delete(sh.attempts, id)
 		sh.table.RejectAttempt(now, id)
 		a.finish(nil, &w)
+		sh.sendAll(now)
 	}
-	for sh.send(now) { // all of it, whoever waits for the lock: the link is closed next
-	}
+	sh.sendAll(now)
 	sh.leave(now)
 	w.send()
+}
+
+// sendAll sends everything, whoever waits for the lock: the link is closed next.
+func (sh *shard) sendAll(now tcp.Time) {
+	for sh.send(now) {
+	}
 }
 
 func (s *Stack) logWriteError(err error) {

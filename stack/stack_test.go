@@ -254,3 +254,25 @@ func TestUseAfterClose(t *testing.T) {
 		t.Error("SetLinger after Close: no error")
 	}
 }
+
+// A stream that its application has closed and the stack cuts short ends in RST, as all others do.
+func TestStackCloseResetsClosed(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		p := newPair(t, 1)
+		c, s := p.connect(addr)
+		c.SetReadDeadline(time.Now().Add(time.Minute))
+		go func() {
+			for range 64 {
+				s.Write(make([]byte, 64<<10))
+			}
+		}()
+		synctest.Wait() // both buffers are full
+		s.Close()
+		p.server.Close()
+		got, err := io.ReadAll(c)
+		if len(got) == 64*64<<10 {
+			t.Fatal("nothing was cut short")
+		}
+		wantError(t, "Read after what arrived", err, syscall.ECONNRESET)
+	})
+}

@@ -177,6 +177,19 @@ func (t *Table) Abort(_ Time, c *Conn) {
 	t.release(c)
 }
 
+// AbortReleased is an application call: it resets connections that were given up by Close and are not over yet, from slot on,
+// up to the first that there is. It returns the slot to go on from, and false when there is none left: their peers must not
+// take silence, when the table ends, for a network that is slow.
+func (t *Table) AbortReleased(now Time, slot uint32) (next uint32, ok bool) {
+	for ; slot < t.conns.next; slot++ {
+		if c := t.conn(slot); c.live && c.released && !c.detached {
+			t.Abort(now, c)
+			return slot + 1, true
+		}
+	}
+	return slot, false
+}
+
 // release: the application holds c no longer.
 func (t *Table) release(c *Conn) {
 	c.released = true
