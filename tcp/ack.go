@@ -64,14 +64,13 @@ func (t *Table) updateWindow(now Time, c *Conn, s *segment) bool {
 
 // delivery is what one acknowledgement tells about our transmissions.
 type delivery struct {
-	now          Time
-	acked        int // bytes newly acknowledged, cumulatively
-	sacked       int // bytes newly sacked
-	latest       sent
-	any          bool
-	newest       Time // latest transmission that is now delivered and was sent once: the round-trip time
-	hasRTT       bool
-	wentBackward bool // something was delivered that was sent before what was delivered already
+	now    Time
+	acked  int // bytes newly acknowledged, cumulatively
+	sacked int // bytes newly sacked
+	latest sent
+	any    bool
+	newest Time // latest transmission that is now delivered and was sent once: the round-trip time
+	hasRTT bool
 }
 
 func (c *Conn) delivery(now Time) delivery { return delivery{now: now} }

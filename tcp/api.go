@@ -168,13 +168,15 @@ func (t *Table) Close(now Time, c *Conn) {
 
 // Abort is an application call: it gives the connection up with RST (RFC 9293, section 3.10.5).
 func (t *Table) Abort(_ Time, c *Conn) {
-	if !c.detached {
-		if synchronized.has(c.state) || c.state == SynReceived {
-			t.reply(reply{flow: c.flow, seq: c.snd.nxt, ack: c.rcv.nxt, flags: RST | ACK})
-		}
-		t.terminate(c, ErrAborted)
+	if c.detached {
+		t.release(c)
+		return
 	}
-	t.release(c)
+	if synchronized.has(c.state) || c.state == SynReceived {
+		t.reply(reply{flow: c.flow, seq: c.snd.nxt, ack: c.rcv.nxt, flags: RST | ACK})
+	}
+	c.released = true
+	t.terminate(c, ErrAborted) // and frees it
 }
 
 // AbortReleased is an application call: it resets connections that were given up by Close and are not over yet, from slot on,

@@ -320,3 +320,37 @@ func TestAttack_T03_orphansThatNobodyAcknowledges(t *testing.T) {
 		})
 	}
 }
+
+func TestClose_anActiveOpenIsReportedOnce(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.connected(modern)
+		c.closeInto(TimeWait)
+		for _, e := range c.events {
+			if e.Kind == EventConnected {
+				c.Error("the end of the connection looks like a second beginning")
+			}
+		}
+		c.close()
+		c.discard()
+	})
+}
+
+// When the table ends, connections that were closed and are not over get a RST: silence would look like a slow network.
+func TestClose_releasedConnectionsCanBeAborted(t *testing.T) {
+	for _, st := range []State{FinWait1, FinWait2, Closing, LastAck} {
+		converse(t, Config{}, func(c *talk) {
+			seq, ack := c.reach(st)
+			if _, ok := c.table.AbortReleased(c.now, 0); ok {
+				c.Error("the application has not given it up")
+			}
+			c.close()
+			next, ok := c.table.AbortReleased(c.now, 0)
+			c.settle()
+			c.want("RST", seg{flags: RST | ACK, seq: ack, ack: seq})
+			if _, more := c.table.AbortReleased(c.now, next); !ok || more {
+				c.Error("there is one")
+			}
+			c.wantGone()
+		})
+	}
+}

@@ -29,7 +29,6 @@ type Conn struct {
 
 	listener ListenerID
 	pending  bool // in the listener's queue
-	attempt  AttemptID
 
 	err       error
 	deadlines [numTimers]Time // 0: not set

@@ -326,3 +326,18 @@ func TestConnect_errors(t *testing.T) {
 		c.wantDrop("the limit holds for both ways in", c.send(seg{flags: SYN}), DropConnections)
 	})
 }
+
+func TestSetListenOptions(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.listen(ListenOptions{Options: Options{ReceiveBuffer: 200 << 20}})
+		c.send(seg{flags: SYN, opts: modern.syn(c.peerClock())})
+		scale := c.want("a SYN", seg{flags: SYN | ACK, ack: 1}).parsed.scale
+		c.table.SetListenOptions(c.listener, Options{ReceiveBuffer: 4000, NoDelay: true})
+		c.ts = true
+		c.send(seg{flags: ACK, seq: 1, ack: 1})
+		c.conn = c.table.Accept(c.listener)
+		if i := c.table.Info(c.now, c.conn); i.RcvScale != int(scale) || i.RcvWnd != 65535 || !c.conn.opts.NoDelay {
+			c.Errorf("the SYN-ACK promised scale %d and a window of 65535: %+v", scale, i)
+		}
+	})
+}

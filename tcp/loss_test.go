@@ -281,3 +281,38 @@ func TestLoss_idleWindowIsValidated(t *testing.T) {
 		})
 	}
 }
+
+func TestLoss_reorderingWindow(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.inFlight(peerOptions{mss: 1000, scale: 7, sack: true}, 4)
+		c.advance(10 * Millisecond)
+		c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, 2001}}})
+		c.wantIdle("one segment overtook it: that may be disorder")
+		if d := c.advanceToTimer(); d > 10*Millisecond {
+			c.Errorf("it was waited for %d ms", d/Millisecond)
+		}
+		c.want("a quarter of a round trip later it is lost (RFC 8985, section 6.2)", seg{flags: ACK, seq: 1, ack: 1, len: 1000})
+	})
+}
+
+func TestLoss_congestionAvoidance(t *testing.T) {
+	for _, g := range []Congestion{Cubic, Reno} {
+		converse(t, Config{}, func(c *talk) {
+			o := plain
+			o.listen.Options.Congestion = g
+			c.accepted(o)
+			c.conn.cc.ssthresh = 10_000
+			at := 1
+			for range 4 { // round trips of a full window each
+				c.write(at, int(c.conn.cc.cwnd))
+				at = c.conn.snd.nxt.Sub(c.iss)
+				c.discard()
+				c.advance(100 * Millisecond)
+				c.send(seg{flags: ACK, seq: 1, ack: at})
+			}
+			if w := c.conn.cc.cwnd; w < 13_000 || w > 15_000 {
+				c.Errorf("%v: from 10 segments to %d bytes in four round trips, want one segment each", g, w)
+			}
+		})
+	}
+}
