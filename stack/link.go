@@ -4,7 +4,8 @@ import "tcpd/ip"
 
 // Link carries IP packets between the stack and the outside. The links of package tun satisfy it.
 //
-// A link has one or more queues. Each queue is read by one goroutine; Write may be called by any.
+// A link has one or more queues. One goroutine at a time may Read a queue; Poll and Write may be called by any. The packets of
+// a queue are delivered one after the other, whoever reads them.
 type Link interface {
 	// Queues returns the number of queues, at least 1, constant.
 	Queues() int
@@ -13,7 +14,8 @@ type Link interface {
 	// Read blocks until the queue has a packet, then hands packets to deliver until the queue is empty or max packets are
 	// read. Packet and offload are borrowed during the call of deliver. An error is final: the link is closed or gone.
 	Read(queue, max int, deliver func(packet []byte, o ip.Offload)) error
-	// Poll is Read without waiting: it returns the number of packets delivered, 0 when there was none.
+	// Poll is Read without waiting: it returns the number of packets delivered, 0 when there was none, or while another
+	// goroutine is delivering.
 	Poll(queue, max int, deliver func(packet []byte, o ip.Offload)) (int, error)
 	// Write sends one packet or super-packet, which is borrowed until Write returns. A packet that the link could not send
 	// is counted by the link and gone, as on any network.

@@ -22,6 +22,7 @@ const (
 type reader struct {
 	stack   *Stack
 	queue   int
+	backlog *backlog
 	deliver func([]byte, ip.Offload)
 
 	now     tcp.Time // of the turn; 0: not read yet
@@ -30,6 +31,7 @@ type reader struct {
 	touched []*shard // by the turn
 	isIn    []bool   // by index of shard: it is in touched
 	wakes   wakes
+	woke    bool // somebody, since it was cleared
 
 	packet ip.Packet
 	icmp   ip.ICMP
@@ -42,7 +44,7 @@ type reader struct {
 }
 
 func newReader(s *Stack, queue int) *reader {
-	r := &reader{stack: s, queue: queue, isIn: make([]bool, len(s.shards))}
+	r := &reader{stack: s, queue: queue, backlog: &backlog{}, isIn: make([]bool, len(s.shards))}
 	r.deliver = r.arrive
 	return r
 }
@@ -55,6 +57,7 @@ func (r *reader) run() {
 		r.waiting.Store(true)
 		err := r.stack.link.Read(r.queue, batch, r.deliver)
 		r.waiting.Store(false)
+		r.backlog.read(r.now, r.packets)
 		if err == nil {
 			err = r.readOn()
 		}
@@ -78,6 +81,7 @@ func (r *reader) readOn() error {
 		if n, err = r.stack.link.Poll(r.queue, batch, r.deliver); err != nil {
 			return err
 		}
+		r.backlog.read(r.now, n)
 	}
 	return nil
 }
@@ -88,9 +92,11 @@ func (r *reader) finish() {
 	r.stack.followMTU()
 	for r.flush() {
 		r.begin()
-		if _, err := r.stack.link.Poll(r.queue, batch, r.deliver); err != nil {
+		n, err := r.stack.link.Poll(r.queue, batch, r.deliver)
+		if err != nil {
 			continue // the next Read tells
 		}
+		r.backlog.read(r.now, n)
 	}
 }
 
@@ -106,6 +112,7 @@ func (r *reader) flush() (more bool) {
 		}
 	}
 	r.touched = kept
+	r.woke = r.woke || r.wakes.n > 0
 	r.wakes.send()
 	return len(kept) > 0
 }
@@ -207,6 +214,7 @@ func (r *reader) arriveTCP(p *ip.Packet) {
 		r.counters.drop(DropClosed)
 		return
 	}
+	sh.table.SetStanding(r.backlog.standing(now))
 	d := sh.table.Arrive(now, p)
 	sh.mu.Unlock()
 	r.counters.fate(d)

@@ -80,15 +80,28 @@ func (sh *shard) at(now tcp.Time) tcp.Time {
 	return sh.now
 }
 
-// leave ends a section: segments go out, the timer follows, and once the lock is free, those who waited wake.
+// leave ends a section: segments go out, the timer follows, and once the lock is free, those who waited wake. Between bursts
+// arrivals are looked for, so that a small exchange does not wait until all is sent that could be.
 func (sh *shard) leave(now tcp.Time) {
-	var w wakes
-	before := sh.bytesOut
-	for sh.readers.Load() == 0 && (sh.others.Load() == 0 || sh.bytesOut-before < burst) && sh.send(now) {
+	for {
+		var w wakes
+		before, more := sh.bytesOut, true
+		for more && sh.readers.Load() == 0 && sh.bytesOut-before < burst {
+			more = sh.send(now)
+		}
+		sent := sh.bytesOut - before
+		others := sh.readers.Load() + sh.others.Load()
+		sh.settle(now, &w)
+		sh.mu.Unlock()
+		w.send()
+		if sent >= guestAfter {
+			sh.stack.guests[sh.index].read()
+		}
+		if !more || others > 0 { // who waits goes on
+			return
+		}
+		now = sh.lock()
 	}
-	sh.settle(now, &w)
-	sh.mu.Unlock()
-	w.send()
 }
 
 // leaveBurst is leave for a reader: it sends a bounded amount and reports whether there is more. Who waits is added to w.

@@ -24,6 +24,7 @@ type Stack struct {
 	hash      hasher
 	shards    []*shard
 	loops     []*reader
+	guests    []*guest // by queue
 	readers   sync.WaitGroup
 	memory    *budget
 	sources   *sources
@@ -85,6 +86,7 @@ func newStack(cfg Config) (*Stack, error) {
 	}
 	for i := range n {
 		s.loops = append(s.loops, newReader(s, i))
+		s.guests = append(s.guests, newGuest(s.loops[i]))
 	}
 	return s, nil
 }

@@ -40,6 +40,9 @@ type Stats struct {
 // another.
 func (s *Stack) Stats() Stats {
 	var st Stats
+	for _, g := range s.guests {
+		g.counters.addTo(&st)
+	}
 	for _, r := range s.loops {
 		r.counters.addTo(&st)
 	}

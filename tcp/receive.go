@@ -224,11 +224,20 @@ func (t *Table) consumed(now Time, c *Conn, n int) {
 	}
 }
 
+// standingFloor is the buffer that a standing queue leaves to a receiver: two super-packets.
+const standingFloor = 128 << 10
+
 // growReceiveBuffer lets the buffer follow what the application takes in a round trip: twice that keeps a sender going whose
-// window doubles (dynamic right-sizing).
+// window doubles (dynamic right-sizing). While a queue stands in front of us, windows are larger than the path needs and the
+// surplus only waits in it: then the buffer shrinks. The right edge stays where it is until what was taken makes up for it.
 func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	c.rcv.copied += uint32(n)
 	if now.Sub(c.rcv.measured) < max(c.rtt.srtt, Millisecond) {
+		return
+	}
+	if floor := uint32(min(standingFloor, c.opts.ReceiveBuffer)); t.standing && c.rcv.limit > floor {
+		c.rcv.limit = max(c.rcv.limit-c.rcv.limit/4, floor)
+		c.rcv.copied, c.rcv.measured = 0, now
 		return
 	}
 	want := min(2*int(c.rcv.copied)+16*int(c.rcv.mss), c.opts.ReceiveBuffer)

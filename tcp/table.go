@@ -35,6 +35,8 @@ type Table struct {
 	events   []Event
 	counters Counters
 
+	standing bool // a queue stands in front of us; see SetStanding
+
 	seg     segment // scratch of Arrive
 	options optionWriter
 	head    [ip.HeaderLen6 + maxHeaderLen]byte
@@ -90,6 +92,9 @@ func (t *Table) SetMTU(mtu int) {
 		}
 	}
 }
+
+// SetStanding is an event in: it tells whether packets have been waiting on the link for longer than a burst takes.
+func (t *Table) SetStanding(standing bool) { t.standing = standing }
 
 // SetOptions changes the options of connections to come.
 func (t *Table) SetOptions(o Options) { t.cfg.Options = o.withDefaults() }

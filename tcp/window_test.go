@@ -411,3 +411,42 @@ func TestWindow_ackFromBeyondAClosedWindow(t *testing.T) {
 		c.discard()
 	})
 }
+
+// A standing queue in front of us takes the surplus out of windows, and no right edge moves left for it.
+func TestReceive_bufferShrinksBeforeAStandingQueue(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.quiet = true
+		c.accepted(modern)
+		nxt := 1
+		rounds := func(n int) {
+			for range n {
+				for edge := c.conn.rcv.adv.Sub(c.peerISS); nxt < edge; {
+					n := min(edge-nxt, 20_000)
+					c.arrive(seg{flags: ACK, seq: nxt, ack: 1, len: n, unit: 1000})
+					nxt += n
+				}
+				for b, _ := c.read(1 << 16); len(b) > 0; b, _ = c.read(1 << 16) {
+				}
+				before := c.conn.rcv.adv
+				c.discard()
+				c.advance(10 * Millisecond)
+				c.discard()
+				if c.conn.rcv.adv.Less(before) {
+					c.Fatalf("the right edge went from %d to %d", before, c.conn.rcv.adv)
+				}
+			}
+		}
+		rounds(20)
+		grown := c.table.Info(c.now, c.conn).ReceiveBuf
+		c.table.SetStanding(true)
+		rounds(40)
+		if i := c.table.Info(c.now, c.conn); i.ReceiveBuf != standingFloor || grown <= standingFloor {
+			c.Errorf("a buffer of %d shrank to %d, want %d", grown, i.ReceiveBuf, standingFloor)
+		}
+		c.table.SetStanding(false)
+		rounds(20)
+		if i := c.table.Info(c.now, c.conn); i.ReceiveBuf < grown/2 {
+			c.Errorf("after the queue has gone the buffer is %d", i.ReceiveBuf)
+		}
+	})
+}

@@ -69,7 +69,7 @@ type Config struct {
 	Logf func(format string, args ...any)
 }
 
-// Device is a TUN device of the kernel. Each queue is read by one goroutine; every other method may be called by any.
+// Device is a TUN device of the kernel. One goroutine at a time may Read a queue; every other method may be called by any.
 type Device struct {
 	cfg    Config
 	view   *view
@@ -185,6 +185,7 @@ func (d *Device) Read(queue, max int, deliver func(packet []byte, o ip.Offload))
 		}
 		n := q.accept(end, deliver)
 		more, cause := q.drain(end, max-1, deliver)
+		q.reading.Unlock()
 		if n += more; n > 0 {
 			return nil
 		}
@@ -196,9 +197,14 @@ func (d *Device) Read(queue, max int, deliver func(packet []byte, o ip.Offload))
 	}
 }
 
-// Poll is Read without waiting. While the device is deleted it finds nothing.
+// Poll is Read without waiting, for any goroutine. While another one is delivering from the queue, or the device is deleted,
+// it finds nothing.
 func (d *Device) Poll(queue, max int, deliver func(packet []byte, o ip.Offload)) (int, error) {
 	q := d.queues[queue]
+	if !q.reading.TryLock() {
+		return 0, nil
+	}
+	defer q.reading.Unlock()
 	n, cause := q.drain(q.end.Load(), max, deliver)
 	if cause != nil && n == 0 {
 		return 0, d.finalError()

@@ -23,6 +23,7 @@ type Memory struct {
 
 // memoryQueue holds the packets on their way to an end, and the buffers that await the next ones.
 type memoryQueue struct {
+	reading sync.Mutex // held from the first packet of a Read or Poll to its last, and while Read waits
 	packets chan memoryPacket
 	spare   chan []byte
 }
@@ -44,7 +45,8 @@ func newMemoryEnd(mtu, queues, depth int) *Memory {
 	m := &Memory{queues: make([]memoryQueue, max(queues, 1)), closed: make(chan struct{})}
 	m.mtu.Store(int64(mtu))
 	for i := range m.queues {
-		m.queues[i] = memoryQueue{make(chan memoryPacket, max(depth, 1)), make(chan []byte, max(depth, 1))}
+		m.queues[i].packets = make(chan memoryPacket, max(depth, 1))
+		m.queues[i].spare = make(chan []byte, max(depth, 1))
 	}
 	return m
 }
@@ -65,19 +67,29 @@ func (m *Memory) Read(queue, max int, deliver func(packet []byte, o ip.Offload))
 	if m.isClosed() {
 		return m.errClosed()
 	}
+	q.reading.Lock()
+	defer q.reading.Unlock()
 	select {
 	case p := <-q.packets:
 		m.hand(q, p, deliver)
 	case <-m.closed:
 		return m.errClosed()
 	}
-	_, err := m.Poll(queue, max-1, deliver)
+	_, err := m.drain(q, max-1, deliver)
 	return err
 }
 
-// Poll delivers up to max packets that are there and returns their number.
+// Poll delivers up to max packets that are there and returns their number; none while another goroutine reads.
 func (m *Memory) Poll(queue, max int, deliver func(packet []byte, o ip.Offload)) (int, error) {
 	q := &m.queues[queue]
+	if !q.reading.TryLock() {
+		return 0, nil
+	}
+	defer q.reading.Unlock()
+	return m.drain(q, max, deliver)
+}
+
+func (m *Memory) drain(q *memoryQueue, max int, deliver func(packet []byte, o ip.Offload)) (int, error) {
 	for n := 0; ; n++ {
 		if m.isClosed() {
 			return n, m.errClosed()

@@ -29,9 +29,11 @@ type queue struct {
 	writer
 }
 
-// reader belongs to the one goroutine that reads the queue. Its functions are built once: a closure for each packet would
-// be an allocation for each packet.
+// reader is used under its lock, which is held from the first packet of a Read or Poll to its last: packets are delivered
+// in order, whoever reads them. Its functions are built once: a closure for each packet would be an allocation for each
+// packet.
 type reader struct {
+	reading  sync.Mutex
 	buf      []byte
 	n        int
 	readErr  syscall.Errno
@@ -86,8 +88,12 @@ func newQueue(d *Device) *queue {
 	q.buf = make([]byte, bufferSize)
 	q.readOnce = func(fd uintptr) { q.n, q.readErr = q.kernel.read(fd, q.buf) }
 	q.readWait = func(fd uintptr) bool {
-		q.n, q.readErr = q.kernel.read(fd, q.buf)
-		return q.readErr != unix.EAGAIN
+		q.reading.Lock()
+		if q.n, q.readErr = q.kernel.read(fd, q.buf); q.readErr != unix.EAGAIN {
+			return true
+		}
+		q.reading.Unlock() // nobody reads while we wait
+		return false
 	}
 	q.iov = make([]unix.Iovec, 0, 64)
 	q.writeOnce = func(fd uintptr) { q.written, q.writeErr = q.kernel.writev(fd, q.iov) }
@@ -97,13 +103,15 @@ func newQueue(d *Device) *queue {
 	return q
 }
 
-// wait blocks until a frame is read into buf. The error says why this endpoint cannot be read any more.
+// wait blocks until a frame is read into buf, and then holds the lock of the reader. The error says why this endpoint cannot
+// be read any more; the lock is not held then.
 func (q *queue) wait(end *endpoint) error {
 	if err := end.conn.Read(q.readWait); err != nil {
 		return err
 	}
-	if q.readErr != 0 {
-		return q.readErr
+	if e := q.readErr; e != 0 {
+		q.reading.Unlock()
+		return e
 	}
 	return nil
 }

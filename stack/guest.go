@@ -1,0 +1,42 @@
+package stack
+
+import (
+	"runtime"
+	"sync"
+)
+
+// guestAfter is how much an application must have sent for it to look for arrivals: less is no burden on others.
+const guestAfter = 32 << 10
+
+// guest reads a queue in the goroutine of an application that has just sent much. The reader of the queue may have to wait
+// for a processor until all who send are blocked, and with it their acknowledgements and everybody's small exchanges.
+type guest struct {
+	busy sync.Mutex
+	reader
+}
+
+func newGuest(r *reader) *guest {
+	s := r.stack
+	g := &guest{reader: reader{stack: s, queue: r.queue, backlog: r.backlog, isIn: make([]bool, len(s.shards))}}
+	g.deliver = g.arrive
+	return g
+}
+
+// read takes what has arrived, and lets those run who were waiting for it.
+func (g *guest) read() {
+	if !g.busy.TryLock() {
+		return
+	}
+	g.begin()
+	g.woke = false
+	n, err := g.stack.link.Poll(g.queue, batch, g.deliver)
+	g.backlog.read(g.now, n)
+	if n > 0 && err == nil {
+		g.finish()
+	}
+	woke := g.woke
+	g.busy.Unlock()
+	if woke {
+		runtime.Gosched()
+	}
+}
