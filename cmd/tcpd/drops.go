@@ -24,7 +24,7 @@ func drops(s stack.Stats, l tun.Stats) []dropStatus {
 		list = append(list, dropStatus{"link", r.String(), l.HeaderDrops[r]})
 	}
 	for r := ip.DropNone + 1; r < ip.NumDrops; r++ {
-		list = append(list, dropStatus{"ip", r.String(), s.IPDrops[r] + s.Reassembly.Lost[r]})
+		list = append(list, dropStatus{"ip", r.String(), s.IPDrops[r]})
 	}
 	for r := stack.DropNone + 1; r < stack.NumDrops; r++ {
 		list = append(list, dropStatus{"stack", r.String(), s.Drops[r]})

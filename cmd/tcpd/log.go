@@ -54,6 +54,12 @@ func (l *logger) printf(name string) func(format string, args ...any) {
 	return func(format string, args ...any) { named.Info(fmt.Sprintf(format, args...)) }
 }
 
+// warnf is printf at warn.
+func (l *logger) warnf(name string) func(format string, args ...any) {
+	named := l.Named(name)
+	return func(format string, args ...any) { named.Warn(fmt.Sprintf(format, args...)) }
+}
+
 // writer is an io.Writer without anything to sync.
 type writer struct{ io.Writer }
 

@@ -39,7 +39,7 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	if err != nil {
 		log.Warn("the service manager cannot be told about readiness", zap.Error(err))
 	}
-	device, err := tun.Open(tunConfig(c.Tun, log.printf("tun")))
+	device, err := tun.Open(tunConfig(c.Tun, log.warnf("tun")))
 	if err != nil {
 		return err
 	}

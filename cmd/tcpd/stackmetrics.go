@@ -1,6 +1,7 @@
 package main
 
 import (
+	"tcpd/ip"
 	"tcpd/stack"
 	"tcpd/tcp"
 	"tcpd/tun"
@@ -19,7 +20,15 @@ func exposeStack(e *exposition, s stack.Stats, l tun.Stats) {
 	e.counter("tcpd_icmp_errors_sent_total", "ICMP errors sent.", s.ICMPErrors)
 	e.counter("tcpd_icmp_errors_limited_total", "ICMP errors not sent because of their rate.", s.ICMPErrorsLimited)
 
-	e.family("tcpd_drops_total", "counter", "Packets, and fragments of reassembly, that were dropped.")
+	// Apart from the drops: these fragments were taken in, and each packet is counted once.
+	e.family("tcpd_ip_fragments_lost_total", "counter", "Fragments that waited for others and were given up.")
+	for r := ip.DropNone + 1; r < ip.NumDrops; r++ {
+		if n := s.Reassembly.Lost[r]; n > 0 {
+			e.sample("tcpd_ip_fragments_lost_total", float64(n), "reason", r.String())
+		}
+	}
+
+	e.family("tcpd_drops_total", "counter", "Packets that were dropped.")
 	for _, d := range drops(s, l) {
 		e.sample("tcpd_drops_total", float64(d.Count), "layer", d.Layer, "reason", d.Reason)
 	}
