@@ -75,12 +75,7 @@ func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
 	case c.snd.fin || !sending.has(c.state) && c.state != SynSent && c.state != SynReceived:
 		return 0, ErrClosed
 	}
-	n := min(len(b), c.sendRoom())
-	if t.cfg.Memory.Pressure() {
-		n = min(n, max(pressedSendBuffer-int(c.snd.buf.len), 0))
-	}
-	n = c.snd.buf.store(&t.pool, c.snd.buf.end(), b[:n])
-	c.snd.buf.len += uint32(n)
+	n := t.keepToSend(c, b[:min(len(b), c.sendRoom())])
 	if n < len(b) {
 		c.wantWrite = true
 	}
@@ -90,6 +85,23 @@ func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
 		return 0, ErrMemory // nothing is under way that could make room
 	}
 	return n, nil
+}
+
+// keepToSend puts b into the send buffer, as far as memory lets it, piece by piece: one long write must not take it all.
+func (t *Table) keepToSend(c *Conn, b []byte) (n int) {
+	for n < len(b) {
+		k := min(len(b)-n, pressedSendBuffer)
+		if t.cfg.Memory.Pressure() {
+			k = min(k, max(pressedSendBuffer-int(c.snd.buf.len), 0))
+		}
+		m := c.snd.buf.store(&t.pool, c.snd.buf.end(), b[n:n+k])
+		c.snd.buf.len += uint32(m)
+		n += m
+		if m < pressedSendBuffer {
+			break
+		}
+	}
+	return n
 }
 
 // sendLimit lets the buffer follow the congestion window: one window is under way, another waits.

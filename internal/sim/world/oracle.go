@@ -1,0 +1,81 @@
+package world
+
+import "tcpd/tcp"
+
+// checkEvery says how often the costly invariants are looked at: each so many steps, and at each with a trace.
+const checkEvery = 16
+
+// check looks at what must hold between any two events.
+func (w *world) check() {
+	if w.closing != 0 {
+		if w.now.Sub(w.closing) > silence {
+			w.failf("not silent %v s after the last application: %+v %+v", seconds(tcp.Time(silence)), w.ends[0].table.Len(),
+				w.ends[1].table.Len())
+		}
+		if n := w.sent() - w.sentBy; n > chatter*uint64(len(w.pairs)) {
+			w.failf("%d packets after the last application has gone", n)
+		}
+	}
+	if w.trace == nil && w.step%checkEvery != 0 {
+		return
+	}
+	for _, p := range w.pairs {
+		p.checkAcked()
+	}
+	for _, e := range w.ends {
+		e.check()
+	}
+}
+
+// check looks at one end: its records, its memory, its counting.
+func (e *end) check() {
+	if err := e.table.Check(); err != nil {
+		e.w.failf("end %d: %v", e.index, err)
+	}
+	if c := e.table.Charged(); c != e.memory.used {
+		e.w.failf("end %d: %d bytes charged, the budget says %d", e.index, c, e.memory.used)
+	}
+	c := e.table.Counters()
+	var drops uint64
+	for _, n := range c.Drops {
+		drops += n
+	}
+	if c.SegmentsIn != drops || c.SegmentsIn != e.arrived {
+		e.w.failf("end %d: %d segments arrived, %d counted, %d by reason", e.index, e.arrived, c.SegmentsIn, drops)
+	}
+}
+
+// checkEnd looks at what is left when nothing will ever happen again.
+func (w *world) checkEnd() {
+	for _, p := range w.pairs {
+		if !p.over() {
+			w.failf("connection %d is not over, and nothing happens any more", p.index)
+		}
+		p.checkEnd()
+	}
+	for _, e := range w.ends {
+		e.check()
+		if n := e.table.Len(); n != (tcp.Lengths{}) || e.table.Charged() != 0 {
+			w.failf("end %d: left in the end: %+v, %d bytes", e.index, n, e.table.Charged())
+		}
+		c := e.table.Counters()
+		if w.plan.clean() && w.orderly() && c.Retransmits+c.Timeouts > 0 {
+			w.failf("end %d: %d retransmissions, %d time-outs on a perfect link", e.index, c.Retransmits, c.Timeouts)
+		}
+	}
+}
+
+// orderly: no handshake waits for an application or for a listener, and no side breaks off what the other still sends.
+func (w *world) orderly() bool {
+	for _, e := range w.ends {
+		if e.plan.hold || e.plan.memory > 0 || e.plan.connections > 0 || e.plan.absent != (interval{}) {
+			return false
+		}
+	}
+	for _, a := range w.apps {
+		if !a.plan.end.polite() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,143 @@
+package world
+
+import (
+	"fmt"
+
+	"tcpd/tcp"
+)
+
+// pair is a connection with the applications of both sides, and what must hold between them.
+type pair struct {
+	w        *world
+	index    int
+	plan     *connPlan
+	flow     tcp.Flow // as the opener sees it
+	apps     [2]*app  // opener first
+	opened   bool
+	refused  bool // a refusal is in order
+	progress tcp.Time
+}
+
+func (a *app) String() string { return fmt.Sprintf("connection %d at end %d", a.pair.index, a.end) }
+
+// moved: something went on in this connection.
+func (p *pair) moved() { p.progress = p.w.now }
+
+// over reports that neither side has anything left to do.
+func (p *pair) over() bool {
+	return p.opened && p.apps[0].over && (p.apps[1].over || p.apps[1].conn == nil)
+}
+
+// checkEOF: the stream ends with EOF only when the peer said so, and not a byte earlier (N1, N5).
+func (p *pair) checkEOF(a *app) {
+	peer := p.apps[1-a.side]
+	switch {
+	case !peer.fin:
+		p.w.failf("%v: EOF, but the peer did not end its stream", a)
+	case a.got != peer.sent:
+		p.w.failf("%v: EOF after %d bytes, the peer wrote %d", a, a.got, peer.sent)
+	}
+	p.moved()
+}
+
+// checkAcked: what was acknowledged is with the peer's application, or will be (N1).
+func (p *pair) checkAcked() {
+	for side, a := range p.apps {
+		peer := p.apps[1-side]
+		if a.over || a.conn == nil || peer.conn == nil {
+			continue
+		}
+		acked := int(p.w.ends[a.end].table.Info(p.w.now, a.conn).BytesAcked)
+		have := peer.got + peer.held
+		if !peer.over {
+			have = peer.got + p.w.ends[peer.end].table.Info(p.w.now, peer.conn).Unread
+		}
+		if acked > have {
+			p.w.failf("%v: %d bytes are acknowledged, the peer read %d and holds %d", a, acked, peer.got, have-peer.got)
+		}
+		if acked > a.sent {
+			p.w.failf("%v: %d bytes are acknowledged, %d were written", a, acked, a.sent)
+		}
+	}
+}
+
+// checkError: every failure has a cause.
+func (p *pair) checkError(a *app) {
+	peer := p.apps[1-a.side]
+	// A peer that has closed goes on in the background, and on a bad link fails there.
+	caused := peer.abortive || peer.timedOut() || !p.w.mild && (peer.over || peer.conn == nil)
+	excused := !p.w.mild || peer.abortive
+	switch a.err {
+	case tcp.ErrReset:
+		if !caused {
+			p.w.failf("%v: reset, but the peer did not give up", a)
+		}
+	case tcp.ErrTimeout:
+		if !excused {
+			p.w.failf("%v: timed out on a link that works", a)
+		}
+	case tcp.ErrRefused:
+		if !p.refused && !peer.abortive && p.w.mild {
+			p.w.failf("%v: refused, but somebody listens", a)
+		}
+	default:
+		p.w.failf("%v: ended with %v", a, a.err)
+	}
+}
+
+// timedOut: the connection has failed, and the application may not have noticed yet.
+func (a *app) timedOut() bool { return a.conn != nil && !a.over && a.conn.Err() == tcp.ErrTimeout }
+
+// patience is how long nothing may move while the link delivers. Retransmission backs off to two minutes.
+const patience = 15 * tcp.Minute
+
+// checkMoves: while the link delivers, bytes move, or the connection fails.
+func (p *pair) checkMoves() {
+	if !p.opened || p.over() {
+		return
+	}
+	since := p.progress
+	for _, a := range p.apps {
+		since = max(since, a.pausedTo)
+	}
+	for i := range p.w.links {
+		since = max(since, p.w.links[i].plan.heal)
+	}
+	if p.w.now.Sub(since) < patience {
+		return
+	}
+	for side, a := range p.apps {
+		peer := p.apps[1-side]
+		if a.over || a.conn == nil {
+			continue
+		}
+		i := p.w.ends[a.end].table.Info(p.w.now, a.conn)
+		if !peer.over && peer.conn != nil {
+			j := p.w.ends[peer.end].table.Info(p.w.now, peer.conn)
+			p.w.failf("%v: nothing moves, though both sides are there\n%+v\n%+v", a, i, j)
+		}
+		if i.Unacked > 0 || i.Unsent > 0 {
+			if p.w.now.Sub(since) > patience+10*tcp.Minute {
+				p.w.failf("%v: what it wrote is neither delivered nor failed\n%+v", a, i)
+			}
+			continue
+		}
+		// The peer is gone, and so is what it said last: only an application's own patience ends this.
+		a.abort()
+	}
+}
+
+// checkEnd: two polite sides in a healthy world get everything.
+func (p *pair) checkEnd() {
+	if !p.w.mild || p.plan.closedPort || p.refused {
+		return
+	}
+	if !p.apps[0].plan.end.polite() || !p.apps[1].plan.end.polite() {
+		return
+	}
+	for _, a := range p.apps {
+		if !a.eof || a.err != nil {
+			p.w.failf("%v: both sides were polite, but EOF %v, error %v", a, a.eof, a.err)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package world
+
+import (
+	"bytes"
+	"flag"
+	"testing"
+)
+
+var seeds = flag.Uint64("seeds", 10_000, "how many seeds TestSeeds runs")
+
+// few returns n, or fewer when time is short.
+func few(n, fewer uint64) uint64 {
+	switch {
+	case raced:
+		return min(n, fewer/10)
+	case testing.Short():
+		return min(n, fewer)
+	}
+	return n
+}
+
+// TestSeeds runs many worlds. A seed that fails is printed with the command that replays it; when its cause is found it goes
+// into the table of TestRegressions.
+func TestSeeds(t *testing.T) {
+	n := *seeds
+	n = few(n, 500)
+	failures := 0
+	Sweep(1, n, func(r Result) bool {
+		if r.Failure != "" {
+			failures++
+			t.Errorf("seed %d: %s\nreplay: %s", r.Seed, r.Failure, r.Replay())
+		}
+		return failures < 10
+	})
+}
+
+// TestRepeats runs worlds twice: the same seed is the same run.
+func TestRepeats(t *testing.T) {
+	for seed := uint64(1); seed <= few(20, 20); seed++ {
+		var first, second bytes.Buffer
+		a, b := Run(seed, &first), Run(seed, &second)
+		if a != b || !bytes.Equal(first.Bytes(), second.Bytes()) {
+			t.Errorf("seed %d: two runs differ: %+v and %+v", seed, a, b)
+		}
+	}
+}
+
+// TestTraceChangesNothing: a failure that is seen without a trace is seen with one.
+func TestTraceChangesNothing(t *testing.T) {
+	for seed := uint64(1); seed <= few(50, 50); seed++ {
+		var trace bytes.Buffer
+		if a, b := Run(seed, nil), Run(seed, &trace); a != b {
+			t.Errorf("seed %d: with a trace %+v, without %+v", seed, b, a)
+		}
+	}
+}
+
+// TestRegressions runs the seeds that found something.
+func TestRegressions(t *testing.T) {
+	for _, c := range []struct {
+		seed  uint64
+		found string
+	}{
+		{7519, "simultaneous open: a SYN-ACK that came before ours had left was not acknowledged"},
+		{8105, "the same"},
+		{151, "keep-alive: answered probes were counted, and ended the connection, when Interval was longer than Idle"},
+		{322, "the same"},
+		{924, "memory: bytes ahead took all pages, so that the hole before them could not be filled"},
+		{9653, "the same"},
+		{1834, "memory: send buffers took all pages at both ends, so that neither could receive"},
+		{59742, "memory: the same, by one long write"},
+	} {
+		if r := Run(c.seed, nil); r.Failure != "" {
+			t.Errorf("seed %d (%s): %s\nreplay: %s", c.seed, c.found, r.Failure, r.Replay())
+		}
+	}
+}
