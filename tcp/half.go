@@ -30,6 +30,7 @@ type half struct {
 	answer     bool // a SYN-ACK is due
 	queued     bool
 	again      bool // the SYN-ACK was sent more than once
+	turnedAway bool // the handshake was complete but for room here
 	retries    uint8
 }
 
@@ -91,6 +92,9 @@ func (t *Table) expireHalf(now Time, i uint32) {
 		t.dropHalf(i, h)
 	case h.retries >= synAckRetries:
 		t.counters.HalfOpenTimeouts++
+		if h.turnedAway { // the peer takes itself for connected, and may have nothing to say that would tell it otherwise (N8)
+			t.reply(reply{flow: h.flow, seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK})
+		}
 		t.dropHalf(i, h)
 	default:
 		h.retries++
@@ -224,6 +228,7 @@ func (t *Table) challengeHalf(now Time, h *half) {
 // establish turns a half-open record into a connection; the segment that completed the handshake is then processed as any.
 func (t *Table) establish(now Time, i uint32, h *half, s *segment) Drop {
 	l := &t.listeners[h.listener]
+	h.turnedAway = true
 	if !h.attempt && l.full() {
 		return DropBacklog
 	}

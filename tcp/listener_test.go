@@ -84,6 +84,29 @@ func TestAttack_H04_fullBacklogCompletesNothing(t *testing.T) {
 	})
 }
 
+// A peer that completed the handshake and waits for us to speak is told when there was never room for it.
+func TestListen_turnedAwayIsTold(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.listen(ListenOptions{Backlog: 1})
+		c.send(seg{flags: SYN})
+		c.want("the first", seg{flags: SYN | ACK, ack: 1})
+		c.send(seg{flags: ACK, seq: 1, ack: 1})
+		c.flow.RemotePort++
+		c.knowISS = false
+		c.table.listeners[c.listener].opts.Backlog = 2
+		c.send(seg{flags: SYN})
+		c.want("the second", seg{flags: SYN | ACK, ack: 1})
+		c.table.listeners[c.listener].opts.Backlog = 1
+		c.wantDrop("there is no room", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropBacklog)
+		for range synAckRetries {
+			c.advanceToTimer()
+			c.want("the SYN-ACK again", seg{flags: SYN | ACK, ack: 1})
+		}
+		c.advanceToTimer()
+		c.want("it is told", seg{flags: RST | ACK, seq: 1, ack: 1})
+	})
+}
+
 // halfISS looks up the initial sequence number of the half-open connection of the present flow.
 func (c *talk) halfISS() Seq { return c.table.halves.at(c.table.flows[c.flow].index()).iss }
 
