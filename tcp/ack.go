@@ -13,8 +13,8 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		return DropNone // an old acknowledgement: nothing in it but data
 	}
 	windowMoved := t.updateWindow(now, c, s)
-	before := c.snd.flight.pipe
 	d := c.delivery(now)
+	d.ecr, d.hasECR = s.opts.tsEcr, c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0
 	if c.sack && s.opts.nsacks > 0 {
 		t.takeSacks(c, s, &d)
 	}
@@ -22,10 +22,14 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 	if progress {
 		t.advanceUna(now, c, s, &d)
 	} else if len(s.payload) == 0 && !windowMoved && !s.flags.has(FIN) && !c.snd.flight.empty() {
+		d.duplicate = s.opts.nsacks == 0
 		t.duplicateAck(c)
 	}
 	t.measure(now, c, s, &d)
-	t.respond(now, c, &d, before)
+	t.respond(now, c, s, &d)
+	if progress || d.sacked > 0 {
+		t.armProbe(now, c)
+	}
 	if progress {
 		t.finAcked(now, c)
 	}
@@ -62,29 +66,6 @@ func (t *Table) updateWindow(now Time, c *Conn, s *segment) bool {
 	return moved
 }
 
-// delivery is what one acknowledgement tells about our transmissions.
-type delivery struct {
-	now    Time
-	acked  int // bytes newly acknowledged, cumulatively
-	sacked int // bytes newly sacked
-	latest sent
-	any    bool
-	newest Time // latest transmission that is now delivered and was sent once: the round-trip time
-	hasRTT bool
-}
-
-func (c *Conn) delivery(now Time) delivery { return delivery{now: now} }
-
-// note takes a record that is delivered now.
-func (d *delivery) note(s *sent) {
-	if s.fate&retransmitted == 0 && (!d.hasRTT || d.newest < s.at) {
-		d.newest, d.hasRTT = s.at, true // Karn: only what was sent once measures (RFC 6298, section 3)
-	}
-	if !d.any || d.latest.at < s.at || d.latest.at == s.at && d.latest.end.Less(s.end) {
-		d.latest, d.any = *s, true
-	}
-}
-
 // takeSacks marks what the peer holds. Blocks that cannot be are ignored (attack class E07).
 func (t *Table) takeSacks(c *Conn, s *segment, d *delivery) {
 	for i, b := range s.opts.sacks[:s.opts.nsacks] {
@@ -92,20 +73,29 @@ func (t *Table) takeSacks(c *Conn, s *segment, d *delivery) {
 			t.counters.BadSACKs++
 			continue
 		}
+		if i == 0 && isDSACK(s) {
+			d.dsack, d.hasDSACK = b, true
+			d.probeTwice = c.tlp.out && c.tlp.again && c.tlp.end-b.end <= 1 // a FIN at the end may be counted or not
+			c.stats.dsacks++
+			continue
+		}
 		if b.start.Less(s.ack) {
-			if i == 0 && b.end.LessEq(s.ack) {
-				c.stats.dsacks++ // RFC 2883, section 4.1: a report of a duplicate
-			}
 			continue
 		}
 		d.sacked += c.snd.flight.sack(b, d.note)
 	}
 }
 
+// isDSACK: the first block reports a duplicate when the ACK field covers it, or the second block does (RFC 2883, section 5).
+func isDSACK(s *segment) bool {
+	b := s.opts.sacks[:s.opts.nsacks]
+	return b[0].end.LessEq(s.ack) || len(b) > 1 && b[1].start.LessEq(b[0].start) && b[0].end.LessEq(b[1].end)
+}
+
 // advanceUna takes a cumulative acknowledgement of something new.
 func (t *Table) advanceUna(now Time, c *Conn, s *segment, d *delivery) {
 	d.acked = s.ack.Sub(c.snd.una)
-	c.snd.flight.ack(s.ack, d.note)
+	d.acknowledge(s.ack)
 	data := d.acked
 	if c.snd.finSent && s.ack == c.snd.nxt {
 		data--
@@ -115,11 +105,18 @@ func (t *Table) advanceUna(now Time, c *Conn, s *segment, d *delivery) {
 	c.snd.una = s.ack
 	c.snd.small = maxSeq(c.snd.small, s.ack) // never left behind by half the circle
 	c.snd.dupAcks = 0
+	// The first segment acknowledged is the one that was missing, the others had left the network before.
+	c.snd.away = min(max(c.snd.away-max(d.acked-int(c.snd.mss), 0), 0), c.snd.nxt.Sub(c.snd.una))
+	if c.recovery.kind == recoverNone {
+		c.snd.away = 0
+		c.recovery.until = maxSeq(c.recovery.until, s.ack-1) // never left behind by half the circle
+	}
 	c.retries, c.rtt.backoff = 0, 0
 	c.stats.bytesAcked += uint64(data)
 	if c.snd.flight.empty() {
 		c.stopTimer(timerRetransmit) // RFC 6298, (5.2)
 		c.stopTimer(timerReorder)
+		c.stopTimer(timerProbe)
 	} else {
 		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto())) // (5.3)
 	}

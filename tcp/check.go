@@ -165,6 +165,7 @@ func (c *checker) conn(conn *Conn) {
 	c.require(conn.state != Closed && conn.state != TimeWait, "%v: found in %v", conn.flow, conn.state)
 	c.sender(conn)
 	c.flight(conn)
+	c.recovery(conn)
 	if conn.state != SynSent {
 		c.receiver(conn)
 	}
@@ -222,6 +223,19 @@ func (c *checker) flight(conn *Conn) {
 		"%v: pipe %d, sacked %d, lost %d, counted %d, %d, %d", conn.flow, sum.pipe, sum.sacked, sum.lost, f.pipe, f.sacked, f.lost)
 }
 
+// recovery: what is kept about a repair fits to whether there is one.
+func (c *checker) recovery(conn *Conn) {
+	r, s, f := &conn.recovery, &conn.snd, conn.flow
+	if !synchronized.has(conn.state) {
+		return
+	}
+	c.require(r.kind == recoverTimeout || r.forward == forwardOff, "%v: F-RTO without a time-out", f)
+	c.require(r.kind == recoverNone || r.until.LessEq(s.nxt), "%v: recovers up to %d, nxt is %d", f, r.until, s.nxt)
+	c.require(r.kind == recoverNone || !s.flight.empty(), "%v: recovers and nothing is in flight", f)
+	c.require(r.kind == recoverNone || !conn.tlp.out, "%v: recovers with a loss probe under way", f)
+	c.require(s.away >= 0 && s.away <= s.nxt.Sub(s.una), "%v: %d bytes have left the network of %d", f, s.away, s.nxt.Sub(s.una))
+}
+
 func (c *checker) receiver(conn *Conn) {
 	r, f := &conn.rcv, conn.flow
 	end := r.nxt
@@ -268,6 +282,7 @@ func (c *checker) timers(conn *Conn) {
 	}
 	c.require(!conn.ackNow || conn.queued, "%v: owes an acknowledgement and has no turn", f)
 	c.require(!conn.probe || conn.queued, "%v: owes a probe and has no turn", f)
+	c.require(!conn.tlp.due || conn.queued, "%v: owes a loss probe and has no turn", f)
 	if !synchronized.has(conn.state) {
 		c.require(conn.queued || d[timerRetransmit] != 0, "%v: %v without a timer", f, conn.state)
 		return

@@ -45,6 +45,17 @@ type window struct {
 	limited        bool // the window was what kept us from sending more, since the last acknowledgement
 	reno           reno
 	cubic          cubic
+	hystart        hystart
+	usage          usage
+}
+
+// acknowledged is what growth depends on.
+type acknowledged struct {
+	bytes    int      // newly acknowledged, cumulatively
+	flight   int      // what was under way before
+	rtt      Duration // of the latest measurement
+	sample   Duration // measured by this acknowledgement; 0: none
+	una, nxt Seq      // after it
 }
 
 func (w *window) control() congestion {
@@ -63,37 +74,73 @@ func (w *window) init(a Congestion, mss uint32) {
 
 func (w *window) set(cwnd uint32) { w.cwnd = min(max(cwnd, w.mss), maxCwnd) }
 
-// acked takes n newly acknowledged bytes outside of recovery. flight is what was under way before.
-//
-// A window that is not used is not validated and does not grow (RFC 7661, section 4.3).
-func (w *window) acked(now Time, n, flight int, rtt Duration) {
-	if !w.limited && uint32(flight) < w.cwnd/2 {
+// acked takes an acknowledgement outside of fast recovery. A window of which less than half is used, "pipeACK < (1/2)*cwnd",
+// is not validated and does not grow (RFC 7661, section 4.3), and the time that passes so is no time of the algorithm's (RFC 9438, section 5.8).
+func (w *window) acked(now Time, a *acknowledged) {
+	if pipe := w.usage.note(a); !w.limited && pipe < int(w.cwnd)/2 {
+		w.usage.pause(now)
 		return
 	}
-	if w.cwnd < w.ssthresh {
+	if idle := w.usage.resume(now); idle > 0 {
+		w.control().resume(idle)
+	}
+	switch {
+	case w.cwnd >= w.ssthresh:
+		w.control().grow(now, w, a.bytes, a.rtt)
+	case w.ssthresh == infiniteSsth:
+		// "An implementation SHOULD use HyStart++ only for the initial slow start" (RFC 9406, section 4.3).
+		n, over := w.hystart.grow(a, w.mss)
+		w.set(w.cwnd + uint32(n))
+		if over {
+			w.ssthresh = w.cwnd
+		}
+	default:
 		// Slow start counts bytes, not acknowledgements (RFC 3465, section 2.2): one ACK answers a whole super-packet.
-		w.set(min(w.cwnd+uint32(n), max(w.ssthresh, w.cwnd)))
-		return
+		w.set(min(w.cwnd+uint32(a.bytes), max(w.ssthresh, w.cwnd)))
 	}
-	w.control().grow(now, w, n, rtt)
 }
 
-// congested reduces the window at the begin of a recovery.
-func (w *window) congested(now Time) {
+// congested reduces the window at the begin of a recovery; flight is FlightSize.
+func (w *window) congested(now Time, flight int) {
+	w.validate(flight)
 	w.ssthresh = w.control().reduced(now, w)
 	w.set(w.ssthresh)
 }
 
+// validate takes back what of the window was not used lately, before it is reduced: "cwnd = (Max(pipeACK, LossFlightSize))" is
+// what the reduction goes out from (RFC 7661, section 4.4.1). What every connection may send at its begin is always taken for
+// validated, as in Linux: else one lost segment of an answer would leave two for the next.
+func (w *window) validate(flight int) {
+	if pipe := max(w.usage.pipeAck(), flight); pipe < int(w.cwnd)/2 {
+		w.set(min(w.cwnd, max(uint32(pipe), initialWindow(w.mss))))
+	}
+}
+
 // timeout reduces the window to one segment, the loss window (RFC 5681, section 3.1).
-func (w *window) timeout(now Time, first bool) {
+func (w *window) timeout(now Time, first bool, flight int) {
 	if first {
+		w.validate(flight)
 		w.ssthresh = w.control().reduced(now, w)
 	}
 	w.set(w.mss)
 }
 
-// restart validates a window that was idle for longer than a retransmission time-out (RFC 5681, section 4.1).
-func (w *window) restart(idle Duration) {
-	w.set(min(w.cwnd, initialWindow(w.mss)))
-	w.control().resume(idle)
+// restore takes a reduction back that was not needed (RFC 9438, section 4.9): also what the algorithm knew.
+func (w *window) restore(before *window) {
+	w.set(max(w.cwnd, before.cwnd))
+	w.ssthresh = max(w.ssthresh, before.ssthresh)
+	w.cubic, w.reno = before.cubic, before.reno
+}
+
+// restart validates a window that was idle for longer than a retransmission time-out. "... a TCP SHOULD set cwnd to no more
+// than RW" (RFC 5681, section 4.1); as in Linux it is halved for each time-out of the pause, down to the initial window, and
+// ssthresh remembers three quarters of what it was (RFC 2861, section 3.1).
+func (w *window) restart(now Time, idle, rto Duration) {
+	w.ssthresh = max(w.ssthresh, w.cwnd/4*3)
+	floor := min(w.cwnd, initialWindow(w.mss))
+	w.usage.pause(now.Add(-idle))
+	for ; idle > rto && w.cwnd > floor; idle -= rto {
+		w.cwnd = max(w.cwnd/2, floor)
+	}
+	w.hystart = hystart{}
 }

@@ -45,10 +45,14 @@ type Conn struct {
 
 	recovery recovery
 	rack     rack
+	tlp      lossProbe
+	prr      prr
+	undo     undo
 
 	born, heard, lastSent, stalled, challenged Time
 	keepProbes, retries                        uint8
 	stats                                      connStats
+	limits                                     limits
 }
 
 // sender is the sending half.
@@ -72,6 +76,7 @@ type sender struct {
 	fin     bool // FIN follows the last byte of buf
 	finSent bool
 	dupAcks uint8
+	away    int // bytes that the duplicate acknowledgements of a peer without SACK say have left the network
 }
 
 // receiver is the receiving half.
@@ -100,7 +105,7 @@ type receiver struct {
 type connStats struct {
 	bytesSent, bytesAcked, bytesReceived, bytesRetransmitted uint64
 	segmentsIn, segmentsOut, retransmits, timeouts           uint64
-	dsacks                                                   uint64
+	dsacks, lossProbes, undone                               uint64
 }
 
 const connSize = int(unsafe.Sizeof(Conn{}))
@@ -122,6 +127,7 @@ func (c *Conn) start(iss Seq) {
 	c.snd.iss, c.snd.una, c.snd.nxt = iss, iss, iss
 	c.snd.small = iss
 	c.rack.fack = iss
+	c.recovery.until = iss
 	c.snd.buf.front = iss + 1
 	c.rcv.limit = uint32(min(initialBuffer, c.opts.ReceiveBuffer))
 	c.rcv.mss = defaultMSS4
@@ -157,6 +163,7 @@ func (c *Conn) negotiated(o *options, scaleOffered bool) {
 func (c *Conn) startSending(retries int) {
 	c.sizeSegments()
 	c.cc.init(c.opts.Congestion, uint32(c.snd.mss))
+	c.cc.usage.end = c.snd.iss
 	if retries > 1 {
 		// "... refrain from resetting the initial window to one segment unless there have been more than one SYN or SYN/ACK
 		// retransmissions" (RFC 6928, section 2)

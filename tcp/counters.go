@@ -6,6 +6,10 @@ type Counters struct {
 	Retransmits             uint64 // segments
 	Timeouts                uint64
 	Recoveries              uint64
+	RecoveriesUndone        uint64 // nothing had been lost
+	TimeoutsUndone          uint64 // of Timeouts: nothing had been lost
+	LossProbes              uint64 // RFC 8985, section 7
+	LossProbeRepairs        uint64 // a probe that repaired a loss by itself
 	Accepted, Opened        uint64
 	Closed                  uint64
 	TimedOut                uint64

@@ -73,6 +73,21 @@ func (f *flight) resent(i int, x span, now Time) {
 	f.account(s, 1)
 }
 
+// isolateLast makes the last segment of at most mss bytes a record of its own and returns its index. fin: the last sequence
+// number is our FIN, which travels with the segment before it.
+func (f *flight) isolateLast(mss int, fin bool) int {
+	i := len(f.list) - 1
+	r := f.list[i]
+	n := r.len()
+	if fin {
+		n--
+	}
+	if n > mss {
+		f.split(i, r.start.Add((n-1)/mss*mss))
+	}
+	return len(f.list) - 1
+}
+
 // split makes a record end at s, if one crosses it, and reports whether one did. Record i is known to contain s, or to end
 // there.
 func (f *flight) split(i int, s Seq) bool {
@@ -192,6 +207,28 @@ func (f *flight) reneged() {
 		s.fate &^= sacked
 		f.account(s, 1)
 	}
+}
+
+// findAll takes back that anything was lost.
+func (f *flight) findAll() {
+	for i := 0; i < len(f.list) && f.lost > 0; i++ {
+		s := &f.list[i]
+		f.account(s, -1)
+		s.fate &^= lost
+		f.account(s, 1)
+	}
+}
+
+// repeated returns how many bytes were sent again and are under way, and when the first of them was.
+func (f *flight) repeated() (n int, first Time) {
+	first = Never
+	for i := range f.list {
+		if s := &f.list[i]; s.fate == retransmitted {
+			n += s.len()
+			first = min(first, s.at)
+		}
+	}
+	return n, first
 }
 
 // firstLost returns the index of the first record that has to be sent again.

@@ -25,6 +25,16 @@ type Info struct {
 	SegmentsIn, SegmentsOut, Retransmits, Timeouts, DSACKs   uint64
 
 	Age, Idle Duration
+
+	LossProbes   uint64 // RFC 8985, section 7
+	Undone       uint64 // recoveries and time-outs that had been for nothing
+	Reordering   bool   // segments were seen to arrive in another order than they were sent
+	ReorderingBy int    // the reordering window, in quarters of the shortest round-trip time
+
+	Limit                      Limit    // what keeps it from sending more
+	Busy                       Duration // how long data was under way or waited to be sent; and of that, limited by
+	AppLimited, WindowLimited  Duration
+	CwndLimited, BufferLimited Duration
 }
 
 // Info is an application call.
@@ -43,12 +53,21 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		BytesRetransmitted: st.bytesRetransmitted, SegmentsIn: st.segmentsIn, SegmentsOut: st.segmentsOut,
 		Retransmits: st.retransmits, Timeouts: st.timeouts, DSACKs: st.dsacks,
 		Age: now.Sub(c.born), Idle: now.Sub(c.heard),
+		LossProbes: st.lossProbes, Undone: st.undone, Reordering: c.rack.reordered, ReorderingBy: int(c.rack.mult) + 1,
 	}
 	if c.cc.ssthresh != infiniteSsth {
 		i.Ssthresh = int(c.cc.ssthresh)
 	}
+	i.limits(c.limits.after(now, c), c.limits.now)
 	for _, r := range c.rcv.ahead {
 		i.OutOfOrder += r.len()
 	}
 	return i
+}
+
+func (i *Info) limits(spent [numLimits]Duration, now Limit) {
+	i.Limit = now
+	i.AppLimited, i.WindowLimited = spent[LimitApp], spent[LimitWindow]
+	i.CwndLimited, i.BufferLimited = spent[LimitCwnd], spent[LimitBuffer]
+	i.Busy = i.AppLimited + i.WindowLimited + i.CwndLimited + i.BufferLimited
 }

@@ -32,7 +32,7 @@ func TestLoss_fastRetransmitWithSACK(t *testing.T) {
 			c.Errorf("%+v", i)
 		}
 		c.send(seg{flags: ACK, seq: 1, ack: 10_001})
-		if i := c.table.Info(c.now, c.conn); i.InRecovery || i.Retransmits != 1 || i.Unacked != 0 {
+		if i := c.table.Info(c.now, c.conn); i.InRecovery || i.Retransmits != 1 || i.Unacked != 0 || i.Cwnd != i.Ssthresh {
 			c.Errorf("after the recovery: %+v", i)
 		}
 		c.advance(Minute)
@@ -95,6 +95,10 @@ func TestLoss_timeout(t *testing.T) {
 		converse(t, Config{}, func(c *talk) {
 			c.inFlight(o, 10)
 			c.advanceToTimer()
+			if o.sack {
+				c.want("first a probe (RFC 8985, section 7)", seg{flags: ACK | PSH, seq: 9001, ack: 1, len: 1000})
+				c.advanceToTimer()
+			}
 			c.want("one segment after a time-out (RFC 5681, section 3.1)", seg{flags: ACK, seq: 1, ack: 1, len: 1000})
 			c.wantIdle("and no more")
 			first := c.advanceToTimer()

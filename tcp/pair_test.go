@@ -169,6 +169,9 @@ func TestPairTransfer(t *testing.T) {
 				}
 				p.ends[0].Close(p.now, c)
 				t.Logf("virtual %v ms, %+v", (p.now-1e9)/1e6, p.ends[0].Counters())
+				if most := [...]Duration{Second, 2 * Second, 30 * Second}[loss]; p.now.Sub(1e9) > most {
+					t.Errorf("took longer than %d s with %d %% of super-packets lost", most/Second, loss*5)
+				}
 				for p.step() {
 				}
 				for i, e := range p.ends {

@@ -2,161 +2,140 @@ package tcp
 
 // recovery says whether, and how far, lost data is being repaired.
 type recovery struct {
-	kind  recoveryKind
-	until Seq  // RecoveryPoint: it ends when this is acknowledged
-	first bool // one segment is sent again whatever the window says (RFC 5681, section 3.2, step 3; RFC 6582, step 3)
+	kind    recoveryKind
+	forward forward
+	until   Seq  // RecoveryPoint: it ends when this is acknowledged. Kept afterwards: "recover" of RFC 6582
+	first   bool // one segment is sent again whatever the window says (RFC 5681, section 3.2, step 3; RFC 6582, step 3)
 }
 
 type recoveryKind uint8
 
 const (
 	recoverNone    recoveryKind = iota
-	recoverFast                 // RFC 5681, section 3.2; RFC 6675; RFC 6582 without SACK
+	recoverFast                 // RFC 5681, section 3.2; RFC 8985; RFC 6582 without SACK
 	recoverTimeout              // after a retransmission time-out
 )
 
 const dupThresh = 3
 
-// rack is the state of the loss detection by time: what was sent a reordering window before something that has arrived is
-// lost (RFC 8985).
-type rack struct {
-	rtt       Duration // RACK.rtt: of the most recently sent segment that was delivered
-	sent      Time     // RACK.xmit_ts
-	end       Seq      // RACK.end_seq
-	fack      Seq      // highest sequence number delivered
-	reordered bool     // RACK.reordering_seen
-}
-
-// update takes what was delivered (RFC 8985, section 6.2, steps 1 to 3).
-func (r *rack) update(c *Conn, d *delivery) {
-	if !d.any {
-		return
-	}
-	l := &d.latest
-	rtt := d.now.Sub(l.at)
-	// A retransmission that is acknowledged faster than any round trip: the acknowledgement is of the original.
-	if l.fate&retransmitted != 0 && rtt < c.rtt.min {
-		return
-	}
-	if r.fack.Less(l.end) {
-		r.fack = l.end
-	} else if l.fate&retransmitted == 0 && l.end.Less(r.fack) {
-		r.reordered = true
-	}
-	if r.sent < l.at || r.sent == l.at && r.end.Less(l.end) {
-		r.sent, r.end, r.rtt = l.at, l.end, rtt
-	}
-}
-
-// window is RACK_update_reo_wnd (RFC 8985, section 6.2, step 4).
-func (r *rack) window(c *Conn) Duration {
-	if !r.reordered && (c.recovery.kind != recoverNone || c.snd.flight.sacked >= dupThresh*int(c.snd.mss)) {
-		return 0
-	}
-	return min(c.rtt.min/4, c.rtt.srtt)
-}
-
-// detectLoss marks what must be lost by now, and sets the timer for what may become so (RFC 8985, section 6.2, step 5).
-func (t *Table) detectLoss(now Time, c *Conn) {
-	r, f := &c.rack, &c.snd.flight
-	if !c.sack || f.sacked == 0 && c.recovery.kind == recoverNone || f.empty() {
-		return
-	}
-	reo := r.window(c)
-	var wait Duration
-	found := false
-	for i := range f.list {
-		s := &f.list[i]
-		if s.fate&(sacked|lost) != 0 {
-			continue
-		}
-		if s.at > r.sent || s.at == r.sent && r.end.LessEq(s.start) {
-			if s.fate&retransmitted == 0 {
-				break // what follows was sent later still
-			}
-			continue
-		}
-		if left := s.at.Add(r.rtt + reo).Sub(now); left <= 0 {
-			f.lose(i)
-			found = true
-		} else {
-			wait = max(wait, left)
-		}
-	}
-	if wait > 0 {
-		t.setTimer(c, timerReorder, now.Add(wait))
-	}
-	if found {
-		t.enterRecovery(now, c)
-	}
-}
-
-// duplicateAck counts duplicate acknowledgements of a peer without SACK (RFC 5681, section 2).
-func (t *Table) duplicateAck(c *Conn) {
-	if !c.sack && c.snd.dupAcks < 255 {
-		c.snd.dupAcks++
-	}
-}
-
-// respond lets loss detection and congestion control see the acknowledgement.
-func (t *Table) respond(now Time, c *Conn, d *delivery, before int) {
+// respond lets loss detection, the undoing of what was done in vain, and congestion control see an acknowledgement.
+func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
+	t.probeAcked(now, c, s.ack, d)
 	if c.sack {
-		c.rack.update(c, d)
-		t.detectLoss(now, c)
-	} else {
-		t.detectLossByDuplicates(now, c, d)
+		c.rack.update(d)
+		c.rack.adapt(c, d)
 	}
+	if c.undo.spurious(c, s, d) || c.recovery.kind == recoverTimeout && c.forwardStep(d) && c.undo.valid && c.undo.timeout {
+		t.takeBack(c, d)
+	}
+	more := t.findLosses(now, c, d)
 	if c.recovery.kind != recoverNone && c.recovery.until.LessEq(c.snd.una) {
 		t.leaveRecovery(c)
 		return
 	}
-	if d.acked > 0 && c.recovery.kind != recoverFast {
-		c.cc.acked(now, d.acked, before, c.rtt.last)
+	c.undo.expire(c)
+	if c.recovery.kind == recoverFast {
+		c.prr.acked(c, d.delivered(c), d.acked > 0 && !more)
+	} else if d.acked > 0 {
+		a := d.growth()
+		c.cc.acked(now, &a)
 		c.cc.limited = false
 	}
 }
 
+// findLosses runs the detection that fits the peer, and reports whether it found anything.
+func (t *Table) findLosses(now Time, c *Conn, d *delivery) bool {
+	found := false
+	if c.sack {
+		found = t.detectLoss(now, c)
+	} else {
+		found = t.detectLossByDuplicates(c, d)
+	}
+	if found {
+		t.enterRecovery(now, c, d)
+	}
+	return found
+}
+
 // detectLossByDuplicates is fast retransmit for a peer without SACK: RFC 5681, section 3.2, and RFC 6582 for the partial
 // acknowledgements that follow.
-func (t *Table) detectLossByDuplicates(now Time, c *Conn, d *delivery) {
+func (t *Table) detectLossByDuplicates(c *Conn, d *delivery) bool {
 	f := &c.snd.flight
 	if f.empty() {
-		return
+		return false
 	}
 	partial := c.recovery.kind == recoverFast && d.acked > 0 && c.snd.una.Less(c.recovery.until)
-	if !partial && (c.snd.dupAcks != dupThresh || c.recovery.kind != recoverNone) {
-		return
+	// Duplicates of what was sent again before are none: "... the Cumulative Acknowledgment field covers more than recover"
+	// (RFC 6582, section 3.2, step 1).
+	third := c.snd.dupAcks == dupThresh && d.duplicate && c.recovery.kind == recoverNone && c.recovery.until.Less(c.snd.una)
+	if !partial && !third {
+		return false
+	}
+	if third {
+		c.leftNetwork()
 	}
 	f.split(0, c.snd.una.Add(int(c.snd.mss)))
 	f.lose(0)
-	t.enterRecovery(now, c)
 	c.recovery.first = true
+	return true
 }
 
+// duplicateAck counts duplicate acknowledgements of a peer without SACK (RFC 5681, section 2). The first two let a new segment
+// each leave: limited transmit (RFC 3042, section 2).
+func (t *Table) duplicateAck(c *Conn) {
+	if c.sack {
+		return
+	}
+	c.snd.dupAcks = min(c.snd.dupAcks, 254) + 1
+	switch c.recovery.kind {
+	case recoverNone:
+		if c.snd.dupAcks < dupThresh {
+			c.leftNetwork()
+		}
+	case recoverFast:
+		if c.prr.takes(int(c.snd.mss)) {
+			c.leftNetwork()
+		}
+	}
+	t.want(c)
+}
+
+// leftNetwork counts the segment that a duplicate acknowledgement was sent for.
+func (c *Conn) leftNetwork() { c.snd.away = min(c.snd.away+int(c.snd.mss), c.snd.nxt.Sub(c.snd.una)) }
+
 // enterRecovery reduces the window, once for all the losses of one flight (RFC 5681, section 3.2; RFC 6675, section 5).
-func (t *Table) enterRecovery(now Time, c *Conn) {
+func (t *Table) enterRecovery(now Time, c *Conn, d *delivery) {
 	t.want(c)
 	if c.recovery.kind != recoverNone {
 		return
 	}
+	c.undo.remember(c, false)
 	c.recovery = recovery{kind: recoverFast, until: c.snd.nxt, first: true}
-	c.cc.congested(now)
+	c.tlp = lossProbe{}
+	c.stopTimer(timerProbe)
+	c.cc.congested(now, c.snd.nxt.Sub(c.snd.una))
+	c.prr.begin(c, d)
 	t.counters.Recoveries++
 }
 
+// leaveRecovery: "cwnd = ssthresh" (RFC 9937, Completion Steps). After a time-out the window has grown by itself.
 func (t *Table) leaveRecovery(c *Conn) {
 	if c.recovery.kind == recoverFast {
-		c.cc.set(min(c.cc.cwnd, max(c.cc.ssthresh, c.cc.mss)))
+		c.cc.set(c.cc.ssthresh)
 	}
-	c.recovery = recovery{}
-	c.snd.dupAcks = 0
+	c.endRecovery()
+	c.undo.end(c)
+	t.want(c)
 }
 
-// cwndRoom returns how many bytes the congestion window lets leave now.
-func (c *Conn) cwndRoom() int {
-	pipe := c.snd.flight.pipe
-	if !c.sack && c.recovery.kind == recoverFast {
-		pipe -= int(c.snd.dupAcks) * int(c.snd.mss) // each has left the network (RFC 5681, section 3.2, step 4)
-	}
-	return int(c.cc.cwnd) - max(pipe, 0)
+func (c *Conn) endRecovery() {
+	c.rack.recovered()
+	c.recovery = recovery{until: c.recovery.until}
+	c.snd.dupAcks, c.snd.away = 0, 0
 }
+
+// inflight is what is believed to be in the network.
+func (c *Conn) inflight() int { return max(c.snd.flight.pipe-c.snd.away, 0) }
+
+// cwndRoom returns how many bytes the congestion window lets leave now.
+func (c *Conn) cwndRoom() int { return int(c.cc.cwnd) - c.inflight() }

@@ -12,8 +12,10 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		return false
 	case c.state == SynSent || c.state == SynReceived:
 		return t.emitSyn(now, c, out)
+	case c.tlp.due && t.emitProbe(now, c, out):
+		return true
 	}
-	if i, ok := c.snd.flight.firstLost(); ok && c.mayRetransmit() {
+	if i, ok := c.snd.flight.firstLost(); ok && c.mayRetransmit(now, c.snd.flight.list[i].len()) {
 		t.emitLost(now, c, i, out)
 		return true
 	}
@@ -21,6 +23,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		t.emitNew(now, c, n, fin, out)
 		return true
 	}
+	c.limits.note(now, c)
 	t.armPersist(now, c)
 	if c.probe {
 		c.probe = false
@@ -34,10 +37,16 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 	return false
 }
 
-// mayRetransmit: lost data leaves when the congestion window has room, and one segment in any case when nothing is under
-// way or a recovery has just begun.
-func (c *Conn) mayRetransmit() bool {
-	return c.cwndRoom() >= int(c.snd.mss) || c.snd.flight.pipe == 0 || c.recovery.first
+// mayRetransmit: a lost stretch of n bytes leaves when the congestion window has room, and one segment in any case when nothing is under
+// way or a recovery has just begun. Where F-RTO wants new data to go first, it goes first if it can.
+func (c *Conn) mayRetransmit(now Time, n int) bool {
+	if c.recovery.forward == forwardNew {
+		if n, _ := c.sendable(now); n > 0 || c.snd.nxt != c.recovery.until {
+			return false
+		}
+		c.recovery.forward = forwardOff
+	}
+	return c.cwndRoom() >= min(n, int(c.snd.mss)) || c.snd.flight.pipe == 0 || c.recovery.first
 }
 
 // windowRoom returns how far the peer's window reaches beyond SND.NXT; a window that shrank gives a negative number.
@@ -52,7 +61,7 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 		return 0, fin && c.finAllowed()
 	}
 	if c.snd.flight.empty() && now.Sub(c.lastSent) > c.rtt.rto() {
-		c.cc.restart(now.Sub(c.lastSent))
+		c.cc.restart(now, now.Sub(c.lastSent), c.rtt.rto())
 		c.lastSent = now
 	}
 	mss := int(c.segmentPayload())
@@ -60,6 +69,7 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	if c.snd.flight.pipe == 0 {
 		room = max(room, mss)
 	}
+	room = c.forwardRoom(room)
 	n = min(unsent, room, window, c.superPayload(mss))
 	if n <= 0 {
 		c.cc.limited = c.cc.limited || room <= 0
@@ -141,12 +151,14 @@ func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, out *ip.Outgoing) {
 	}
 	c.snd.nxt = x.end
 	c.snd.flight.push(x, now)
+	c.prr.out += n
 	c.force = false
 	c.stats.bytesSent += uint64(n)
 	c.stopTimer(timerPersist)
 	if c.deadlines[timerRetransmit] == 0 {
 		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto())) // RFC 6298, (5.1)
 	}
+	t.armProbe(now, c)
 }
 
 // emitLost sends the first lost stretch again, as much of it as a super-packet takes.
@@ -158,13 +170,21 @@ func (t *Table) emitLost(now Time, c *Conn, i int, out *ip.Outgoing) {
 	if x.len() > min(room, c.superPayload(mss)) {
 		x.end = x.start.Add(min(room, c.superPayload(mss)))
 	}
+	c.recovery.first = false
+	t.resend(now, c, i, x, out)
+}
+
+// resend sends x, the beginning of record i of the flight, again.
+func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
+	mss := int(c.segmentPayload())
 	fin := c.snd.finSent && x.end == c.snd.nxt
 	data := x
 	if fin {
 		data.end--
 	}
-	c.recovery.first = false
 	c.snd.flight.resent(i, x, now)
+	c.prr.out += data.len()
+	c.undo.resent(now, c, x.len())
 	t.transmit(now, c, data, fin, mss, out)
 	segments := uint64((x.len() + mss - 1) / mss)
 	c.stats.retransmits += segments

@@ -5,7 +5,8 @@ package tcp
 type timer uint8
 
 const (
-	timerRetransmit timer = iota // RFC 6298
+	timerProbe      timer = iota // RFC 8985, section 7: goes before a retransmission time-out of the same instant
+	timerRetransmit              // RFC 6298
 	timerPersist                 // zero-window probe and silly-window override
 	timerDelayedAck
 	timerReorder // RFC 8985, section 6.2
@@ -47,6 +48,7 @@ func (t *Table) Advance(now Time) {
 }
 
 var expiry = [numTimers]func(*Table, Time, *Conn){
+	timerProbe:      (*Table).probeTimeout,
 	timerRetransmit: (*Table).retransmitTimeout,
 	timerPersist:    (*Table).persistTimeout,
 	timerDelayedAck: (*Table).delayedAckTimeout,
@@ -90,12 +92,7 @@ func (t *Table) retransmitTimeout(now Time, c *Conn) {
 	c.stats.timeouts++
 	t.counters.Timeouts++
 	if synchronized.has(c.state) {
-		c.cc.timeout(now, c.recovery.kind != recoverTimeout)
-		c.recovery = recovery{kind: recoverTimeout, until: c.snd.nxt}
-		c.snd.flight.reneged()
-		c.snd.flight.loseAll()
-		c.snd.dupAcks = 0
-		c.stopTimer(timerReorder)
+		t.recoverFromTimeout(now, c)
 	} else {
 		c.synDue = true
 	}
@@ -141,8 +138,6 @@ func (t *Table) delayedAckTimeout(_ Time, c *Conn) {
 	c.ackNow = true
 	t.want(c)
 }
-
-func (t *Table) reorderTimeout(now Time, c *Conn) { t.detectLoss(now, c) }
 
 // keepAliveTimeout probes a peer that was silent for long (RFC 9293, section 3.8.4).
 func (t *Table) keepAliveTimeout(now Time, c *Conn) {

@@ -1,0 +1,97 @@
+package tcp
+
+// delivery is what one acknowledgement tells about our transmissions.
+type delivery struct {
+	c         *Conn
+	now       Time
+	before    int // bytes in flight before it
+	away      int // and of them those that duplicate acknowledgements had taken off
+	acked     int // bytes newly acknowledged, cumulatively
+	sacked    int // bytes newly sacked
+	duplicate bool
+	dsack     span // received twice (RFC 2883)
+	hasDSACK  bool
+
+	latest     sent // the one sent last of what is delivered now
+	highest    Seq  // end of what is delivered
+	any        bool
+	newest     Time // latest transmission that is now delivered and was sent once: the round-trip time
+	hasRTT     bool
+	late       Time   // the same of what may have waited behind a hole; 0: none
+	ecr        uint32 // timestamp echoed
+	hasECR     bool
+	cumulative bool // the records noted are covered by the ACK field
+	again      bool // of them, something was sent again
+	original   bool // something is delivered that was sent once, before the recovery began
+	reordered  bool // something that was sent once is delivered after what was sent later
+	probeTwice bool // the DSACK is of the loss probe
+}
+
+func (c *Conn) delivery(now Time) delivery {
+	return delivery{c: c, now: now, before: c.snd.flight.pipe, away: c.snd.away, highest: c.snd.una}
+}
+
+// note takes a record that is delivered now.
+func (d *delivery) note(s *sent) {
+	if s.fate&retransmitted != 0 {
+		d.again = d.again || d.cumulative
+		if d.early(s) {
+			return
+		}
+	} else {
+		if !d.hasRTT || d.newest < s.at {
+			d.newest, d.hasRTT = s.at, true // Karn: only what was sent once measures (RFC 6298, section 3)
+		}
+		d.original = d.original || s.end.LessEq(d.c.recovery.until)
+		d.reordered = d.reordered || s.end.Less(d.c.rack.fack)
+	}
+	d.highest = maxSeq(d.highest, s.end)
+	if !d.any || d.latest.at < s.at || d.latest.at == s.at && d.latest.end.Less(s.end) {
+		d.latest, d.any = *s, true
+	}
+}
+
+// acknowledge takes what the ACK field covers. When something of it was sent again, the rest measures nothing: the peer may
+// have kept it for long, behind the hole.
+func (d *delivery) acknowledge(una Seq) {
+	newest, hasRTT := d.newest, d.hasRTT
+	d.cumulative = true
+	d.c.snd.flight.ack(una, d.note)
+	if d.again {
+		if d.hasRTT {
+			d.late = d.newest
+		}
+		d.newest, d.hasRTT = newest, hasRTT
+	}
+}
+
+// early: it is the original that has arrived, not the retransmission: the echoed timestamp is older, or no round trip is as
+// short (RFC 8985, section 6.2, step 2). What is sacked does not move the timestamp that the peer echoes (RFC 7323, section
+// 4.3).
+func (d *delivery) early(s *sent) bool {
+	if d.cumulative && d.hasECR && int32(d.ecr-d.c.tsNow(s.at)) < 0 {
+		return true
+	}
+	return d.now.Sub(s.at) < d.c.rtt.min
+}
+
+// growth is what congestion control sees of it.
+func (d *delivery) growth() acknowledged {
+	a := acknowledged{bytes: d.acked, flight: d.before, rtt: d.c.rtt.last, una: d.c.snd.una, nxt: d.c.snd.nxt}
+	if d.hasRTT {
+		a.sample = d.c.rtt.last
+	}
+	return a
+}
+
+// delivered is DeliveredData of RFC 9937: without SACK a segment for each duplicate, and what an acknowledgement covers beyond
+// those.
+func (d *delivery) delivered(c *Conn) int {
+	switch {
+	case c.sack:
+		return d.acked + d.sacked
+	case d.duplicate:
+		return int(c.snd.mss)
+	}
+	return max(d.acked-d.away, 0)
+}

@@ -1,0 +1,65 @@
+package tcp
+
+// Limit says what keeps a connection from sending more.
+type Limit uint8
+
+// The limits. Everything but LimitIdle is time in which data is under way or waits.
+const (
+	LimitIdle   Limit = iota // there is nothing to send, and everything is acknowledged
+	LimitApp                 // the application has written no more
+	LimitWindow              // the peer's window
+	LimitCwnd                // the congestion window
+	LimitBuffer              // the application waits for room in the send buffer
+	numLimits
+)
+
+func (l Limit) String() string {
+	return [...]string{"idle", "application", "receive window", "congestion window", "send buffer"}[l]
+}
+
+// limits adds up how long each of them held.
+type limits struct {
+	now   Limit
+	since Time
+	spent [numLimits]Duration
+}
+
+// note is called when c has nothing to send for the moment.
+func (l *limits) note(now Time, c *Conn) {
+	if k := c.limitedBy(); k != l.now || l.since == 0 {
+		l.stop(now)
+		l.now, l.since = k, now
+	}
+}
+
+func (l *limits) stop(now Time) {
+	if l.since != 0 {
+		l.spent[l.now] += now.Sub(l.since)
+	}
+	l.since = 0
+}
+
+// limitedBy: of two windows that both hold, it is the one that ends first.
+func (c *Conn) limitedBy() Limit {
+	unsent := c.unsent()
+	switch {
+	case unsent == 0 && c.snd.flight.empty():
+		return LimitIdle
+	case unsent > 0 && c.snd.windowRoom() < min(unsent, max(c.cwndRoom(), int(c.snd.mss))):
+		return LimitWindow
+	case unsent > 0 && c.cwndRoom() < min(unsent, int(c.snd.mss)) || c.snd.flight.lost > 0:
+		return LimitCwnd
+	case c.wantWrite:
+		return LimitBuffer
+	}
+	return LimitApp
+}
+
+// after returns what was spent until now.
+func (l *limits) after(now Time, c *Conn) [numLimits]Duration {
+	s := *l
+	if !c.detached {
+		s.stop(now)
+	}
+	return s.spent
+}

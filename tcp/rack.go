@@ -1,0 +1,112 @@
+package tcp
+
+// rack is the state of the loss detection by time: what was sent a reordering window before something that has arrived is
+// lost (RFC 8985).
+type rack struct {
+	rtt       Duration // RACK.rtt: of the most recently sent segment that was delivered
+	sent      Time     // RACK.xmit_ts
+	end       Seq      // RACK.end_seq
+	fack      Seq      // RACK.fack: highest sequence number delivered
+	reordered bool     // RACK.reordering_seen
+	inRound   bool     // a DSACK was seen since round was set
+	round     Seq      // RACK.dsack_round
+	mult      uint8    // RACK.reo_wnd_mult, less one
+	persist   uint8    // RACK.reo_wnd_persist
+}
+
+const (
+	rackPersist = 16 // recoveries without DSACK after which the reordering window shrinks again
+	rackMaxMult = 254
+)
+
+// update takes what was delivered (RFC 8985, section 6.2, steps 1 to 3).
+func (r *rack) update(d *delivery) {
+	if d.reordered {
+		r.reordered = true
+	}
+	if !d.any {
+		return
+	}
+	r.fack = maxSeq(r.fack, d.highest)
+	l := &d.latest
+	if r.sent < l.at || r.sent == l.at && r.end.Less(l.end) {
+		r.sent, r.end, r.rtt = l.at, l.end, d.now.Sub(l.at)
+	}
+}
+
+// adapt widens the reordering window once in a round trip that brings DSACKs: something was taken for lost too early (RFC
+// 8985, section 6.2, step 4). DSACKs of loss probes say nothing of reordering, as in Linux.
+func (r *rack) adapt(c *Conn, d *delivery) {
+	if r.inRound && r.round.LessEq(c.snd.una) {
+		r.inRound = false
+	}
+	if !r.inRound && d.hasDSACK && !d.probeTwice && c.stats.retransmits > 0 {
+		r.inRound, r.round = true, c.snd.nxt
+		r.mult = min(r.mult+1, rackMaxMult)
+		r.persist = rackPersist
+	}
+}
+
+// recovered: "Reset the window after 16 DSACK-free recoveries."
+func (r *rack) recovered() {
+	if r.persist > 0 {
+		r.persist--
+	}
+	if r.persist == 0 {
+		r.mult = 0
+	}
+}
+
+// window is RACK_update_reo_wnd (RFC 8985, section 6.2, step 4).
+func (r *rack) window(c *Conn) Duration {
+	if !r.reordered && (c.recovery.kind != recoverNone || c.snd.flight.sacked >= dupThresh*int(c.snd.mss)) {
+		return 0
+	}
+	return min((Duration(r.mult)+1)*c.rtt.min/4, c.rtt.srtt)
+}
+
+// detectLoss marks what must be lost by now, retransmissions too, and sets the timer for what may become so (RFC 8985,
+// section 6.2, step 5). It reports whether it marked anything.
+func (t *Table) detectLoss(now Time, c *Conn) bool {
+	r, f := &c.rack, &c.snd.flight
+	if !c.sack || f.sacked == 0 && c.recovery.kind == recoverNone || f.empty() {
+		return false
+	}
+	reo := r.window(c)
+	var wait Duration
+	found := false
+	for i := range f.list {
+		s := &f.list[i]
+		if s.fate&(sacked|lost) != 0 {
+			continue
+		}
+		if s.at > r.sent || s.at == r.sent && r.end.LessEq(s.start) {
+			if s.fate&retransmitted == 0 {
+				break // what follows was sent later still
+			}
+			continue
+		}
+		if left := s.at.Add(r.rtt + reo).Sub(now); left <= 0 {
+			f.lose(i)
+			found = true
+		} else {
+			wait = max(wait, left)
+		}
+	}
+	if wait > 0 {
+		t.setTimer(c, timerReorder, now.Add(wait))
+	}
+	return found
+}
+
+// reorderTimeout: what waited for the reordering window has not come.
+func (t *Table) reorderTimeout(now Time, c *Conn) {
+	if !t.detectLoss(now, c) {
+		return
+	}
+	d := c.delivery(now)
+	t.enterRecovery(now, c, &d)
+	if c.recovery.kind == recoverFast {
+		c.prr.acked(c, 0, false)
+	}
+}
