@@ -28,6 +28,8 @@ type Counters struct {
 	TimeWaitRefused         uint64
 	PathMTUReduced          uint64
 	RepliesSuppressed       uint64
+	CookiesSent             uint64 // SYN-ACKs that carry a cookie
+	CookiesAccepted         uint64
 
 	// Drops counts each segment and each ICMP error that arrived, by what became of it; DropNone is "delivered".
 	Drops [NumDrops]uint64

@@ -32,6 +32,7 @@ const (
 	DropICMPFlow          // ICMP error about a connection that does not exist
 	DropICMPSequence      // ICMP error that does not quote what is in flight (RFC 5927, section 4)
 	DropICMPSoft          // ICMP error that changes nothing in the connection's state
+	DropCookie            // acknowledges no SYN cookie of ours, while cookies count
 	DropPathMTU           // "packet too big" that is not credible
 	NumDrops
 )
@@ -40,7 +41,7 @@ var dropNames = [NumDrops]string{
 	"none", "tcp_header_short", "tcp_checksum", "flags", "closed_port", "reset_closed", "backlog_full", "half_open_limit",
 	"connection_limit", "memory", "sequence", "paws", "reset_inexact", "syn_synchronized", "no_ack", "ack_range",
 	"handshake_ack", "duplicate", "partial", "reassembly_ranges", "past_fin", "data_unread", "time_wait", "syn_held",
-	"icmp_no_connection", "icmp_sequence", "icmp_soft", "path_mtu",
+	"icmp_no_connection", "icmp_sequence", "icmp_soft", "cookie", "path_mtu",
 }
 
 func (d Drop) String() string {

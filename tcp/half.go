@@ -141,6 +141,12 @@ func (t *Table) emitHalf(now Time, i uint32, out *ip.Outgoing) bool {
 	}
 	h.again = h.sentAt != 0
 	h.answer, h.sentAt = false, now
+	t.buildSynAck(h, uint32(now/Time(Millisecond))+h.tsOffset, out)
+	return true
+}
+
+// buildSynAck builds the answer to a SYN, with our timestamp tsVal.
+func (t *Table) buildSynAck(h *half, tsVal uint32, out *ip.Outgoing) {
 	w := &t.options
 	w.n = 0
 	w.mss(t.ourMSS(&h.flow))
@@ -151,12 +157,11 @@ func (t *Table) emitHalf(now Time, i uint32, out *ip.Outgoing) bool {
 		w.sackPermitted()
 	}
 	if h.timestamps {
-		w.timestamps(uint32(now/Time(Millisecond))+h.tsOffset, h.tsRecent)
+		w.timestamps(tsVal, h.tsRecent)
 	}
 	t.build(&header{
 		flow: &h.flow, seq: h.iss, ack: h.irs + 1, flags: SYN | ACK, window: synWindow(int(h.buffer)), options: w.bytes(),
 	}, nil, 0, out)
-	return true
 }
 
 // synWindow is the window of a SYN, which is never scaled.
@@ -232,14 +237,36 @@ func (t *Table) establish(now Time, i uint32, h *half, s *segment) Drop {
 	if !h.attempt && l.full() {
 		return DropBacklog
 	}
+	c, d := t.open(now, l, h)
+	if d != DropNone {
+		return d
+	}
+	if h.attempt {
+		t.events = append(t.events, Event{Kind: EventAttemptDone, Attempt: attemptID(i, h), Conn: c})
+	} else {
+		t.offer(l, c)
+	}
+	t.freeHalf(i, h)
+	return t.arriveConn(now, c, s)
+}
+
+// offer puts a connection into the queue of its listener.
+func (t *Table) offer(l *listener, c *Conn) {
+	c.listener, c.pending = t.id(l), true
+	l.accepted.push(c.slot)
+	t.acceptable(l, EventAcceptable)
+}
+
+// open makes the connection of a handshake that is complete.
+func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 	o := l.opts.Options
 	o.ReceiveBuffer = int(h.buffer)
 	c, err := t.newConn(now, &h.flow, o)
 	if err != nil {
 		if err == ErrMemory {
-			return DropMemory
+			return nil, DropMemory
 		}
-		return DropConnections
+		return nil, DropConnections
 	}
 	c.start(h.iss)
 	c.tsRecent, c.tsRecentAt = h.tsRecent, now
@@ -258,15 +285,7 @@ func (t *Table) establish(now Time, i uint32, h *half, s *segment) Drop {
 	c.setState(Established)
 	t.counters.Accepted++
 	t.armKeepAlive(c)
-	if h.attempt {
-		t.events = append(t.events, Event{Kind: EventAttemptDone, Attempt: attemptID(i, h), Conn: c})
-	} else {
-		c.listener, c.pending = h.listener, true
-		l.accepted.push(c.slot)
-		t.acceptable(l, EventAcceptable)
-	}
-	t.freeHalf(i, h)
-	return t.arriveConn(now, c, s)
+	return c, DropNone
 }
 
 func attemptID(i uint32, h *half) AttemptID { return AttemptID(h.generation)<<32 | AttemptID(i) }

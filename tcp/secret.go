@@ -19,6 +19,7 @@ const (
 	domainISN byte = iota
 	domainTimestamp
 	domainPort
+	domainCookie
 )
 
 func (s secret) hash(domain byte, f *Flow) uint64 {

@@ -32,8 +32,11 @@ type Table struct {
 
 	turns    fifo[turn]  // who may send
 	replies  fifo[reply] // segments that belong to no record
+	cookies  fifo[half]  // SYN-ACKs that leave none
 	events   []Event
 	counters Counters
+
+	cookiesUntil Time // when the last cookie is worth nothing any more
 
 	standing bool // a queue stands in front of us; see SetStanding
 
@@ -149,11 +152,21 @@ func (t *Table) arriveUnknown(now Time, f *Flow, s *segment) Drop {
 		return DropResetClosed
 	case l != nil && !s.flags.has(SYN) && !s.flags.has(ACK):
 		return DropNoAck // "this should not be reached. Drop the segment": section 3.10.7.2, fourth
-	case l == nil || !s.flags.has(SYN) || s.flags.has(ACK):
+	case l != nil && !s.flags.has(SYN):
+		if d, ok := t.takeCookie(now, l, f, s); ok {
+			return d
+		}
+		t.reset(f, s)
+		return DropClosedPort
+	case l == nil || s.flags.has(ACK):
 		t.reset(f, s)
 		return DropClosedPort
 	}
-	return t.listen(now, l, f, s)
+	d := t.listen(now, l, f, s)
+	if d == DropHalfOpen && t.sendCookie(now, l, f, s) {
+		return DropNone
+	}
+	return d
 }
 
 // reset answers a segment that has no place here (RFC 9293, section 3.10.7.1).
@@ -226,6 +239,9 @@ func (t *Table) Poll(now Time, out *ip.Outgoing) bool {
 	for {
 		if r, ok := t.replies.pop(); ok {
 			t.buildReply(now, &r, out)
+			return true
+		}
+		if t.emitCookie(now, out) {
 			return true
 		}
 		u, ok := t.turns.pop()

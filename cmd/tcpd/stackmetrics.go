@@ -74,6 +74,8 @@ var tcpCounters = []struct {
 	{"time_wait_evicted", "Records of TIME-WAIT given up early because of their limit.", func(c *tcp.Counters) uint64 { return c.TimeWaitEvicted }},
 	{"time_wait_refused", "Records of TIME-WAIT not made because of memory.", func(c *tcp.Counters) uint64 { return c.TimeWaitRefused }},
 	{"path_mtu_reduced", "Times that a path turned out narrower.", func(c *tcp.Counters) uint64 { return c.PathMTUReduced }},
+	{"cookies_sent", "SYNs answered with a cookie, without a record.", func(c *tcp.Counters) uint64 { return c.CookiesSent }},
+	{"cookies_accepted", "Connections opened by a cookie.", func(c *tcp.Counters) uint64 { return c.CookiesAccepted }},
 	{"replies_suppressed", "Segments in answer to strays that were not sent because of their rate.", func(c *tcp.Counters) uint64 { return c.RepliesSuppressed }},
 }
 
