@@ -109,7 +109,6 @@ func (c *Config) tableConfig(shard, n int, memory tcp.Memory) tcp.Config {
 		HalfOpen:    share(c.Limits.HalfOpen, n),
 		TimeWait:    share(c.Limits.TimeWait, n),
 		Memory:      memory,
-		Options:     c.Options,
 	}
 }
 

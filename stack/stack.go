@@ -129,7 +129,6 @@ func (s *Stack) SetOptions(o tcp.Options) {
 	s.options = o
 	for _, sh := range s.shards {
 		now := sh.lock()
-		sh.table.SetOptions(o)
 		for l := range s.listeners {
 			if l.follows {
 				sh.table.SetListenOptions(l.ids[sh.index], o)

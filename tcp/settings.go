@@ -75,7 +75,6 @@ type Config struct {
 	HalfOpen    int      // at most; 0: 4096
 	TimeWait    int      // at most; 0: 131,072
 	Memory      Memory   // nil: without limit
-	Options     Options  // of connections that are given none
 }
 
 func (c Config) withDefaults() Config {
@@ -86,6 +85,5 @@ func (c Config) withDefaults() Config {
 	if c.Memory == nil {
 		c.Memory = unlimited{}
 	}
-	c.Options = c.Options.withDefaults()
 	return c
 }

@@ -99,9 +99,6 @@ func (t *Table) SetMTU(mtu int) {
 // SetStanding is an event in: it tells whether packets have been waiting on the link for longer than a burst takes.
 func (t *Table) SetStanding(standing bool) { t.standing = standing }
 
-// SetOptions changes the options of connections to come.
-func (t *Table) SetOptions(o Options) { t.cfg.Options = o.withDefaults() }
-
 // SetLimits changes the limits; what exists stays.
 func (t *Table) SetLimits(connections, halfOpen, timeWait int) {
 	c := Config{Connections: connections, HalfOpen: halfOpen, TimeWait: timeWait}.withDefaults()
