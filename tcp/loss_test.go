@@ -320,3 +320,18 @@ func TestLoss_congestionAvoidance(t *testing.T) {
 		})
 	}
 }
+
+// What the peer kept behind a hole is acknowledged late, and measures the repair of the hole, not a round trip.
+func TestLoss_keptDataMeasuresNothing(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.inFlight(plain, 3)
+		before := c.conn.rtt.srtt
+		c.advanceToTimer()
+		c.want("the first was lost", seg{flags: ACK, seq: 1, ack: 1, len: 1000})
+		c.advance(10 * Millisecond)
+		c.send(seg{flags: ACK, seq: 1, ack: 3001})
+		if got := c.conn.rtt.srtt; got != before {
+			c.Errorf("srtt %d -> %d us (RFC 6298, section 3)", before/Microsecond, got/Microsecond)
+		}
+	})
+}

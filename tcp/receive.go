@@ -97,10 +97,17 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	return drop
 }
 
-// noteRecent remembers where the latest segments ahead fell: SACK reports their ranges first (RFC 2018, section 4).
+// noteRecent remembers the ranges into which the latest segments ahead fell, one sequence number for each: SACK reports them
+// first (RFC 2018, section 4). Several segments of one range must not push out the others: one acknowledgement may answer
+// them all, and a range that it leaves out is sent again for nothing.
 func (c *Conn) noteRecent(at Seq) {
 	r := &c.rcv.recent
-	copy(r[1:], r[:])
+	x, _ := c.rcv.ahead.covering(at)
+	i := 0
+	for i < len(r)-1 && (r[i].Less(x.start) || !r[i].Less(x.end)) {
+		i++
+	}
+	copy(r[1:i+1], r[:i])
 	r[0] = at
 }
 

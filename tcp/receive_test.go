@@ -290,3 +290,17 @@ func TestReceive_badChecksum(t *testing.T) {
 		})
 	}
 }
+
+// Many segments of one range between two acknowledgements do not keep the other ranges from being reported.
+func TestReceive_everyNewRangeIsReported(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(modern)
+		for _, at := range []int{2001, 4001, 6001, 7001, 8001, 9001, 10001} {
+			c.arrive(seg{flags: ACK, seq: at, ack: 1, len: 1000})
+		}
+		c.settle()
+		c.want("one acknowledgement for the batch, the latest range first", seg{
+			flags: ACK, seq: 1, ack: 1, sacks: []span{{6001, 11001}, {4001, 5001}, {2001, 3001}},
+		})
+	})
+}
