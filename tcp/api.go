@@ -104,9 +104,10 @@ func (t *Table) keepToSend(c *Conn, b []byte) (n int) {
 	return n
 }
 
-// sendLimit lets the buffer follow the congestion window: one window is under way, another waits.
+// sendLimit lets the buffer follow what is under way, or may be: one window is in flight, another waits. In a recovery the
+// window is small for a moment and the flight is not: the stream must not run dry for it.
 func (c *Conn) sendLimit() int {
-	return min(c.opts.SendBuffer, max(minSendBuffer, 2*int(c.cc.cwnd)))
+	return min(c.opts.SendBuffer, max(minSendBuffer, 2*max(int(c.cc.cwnd), c.snd.nxt.Sub(c.snd.una))))
 }
 
 func (c *Conn) sendRoom() int { return max(c.sendLimit()-int(c.snd.buf.len), 0) }

@@ -52,9 +52,13 @@ func (t *Table) readable(c *Conn) {
 	}
 }
 
+// maxWritableStep is room worth a wake-up however large the buffer is: who is woken later than that writes so much at once
+// that the connection runs dry before, and others wait behind.
+const maxWritableStep = 256 << 10
+
 // writable wakes who waits to write, once there is room worth a wake-up.
 func (t *Table) writable(c *Conn) {
-	if c.wantWrite && (c.err != nil || c.sendRoom() >= c.sendLimit()/3) {
+	if c.wantWrite && (c.err != nil || c.sendRoom() >= min(c.sendLimit()/3, maxWritableStep)) {
 		c.wantWrite = false
 		t.signal(c, EventWritable)
 	}

@@ -160,6 +160,10 @@ func (t *Table) arriveFin(now Time, c *Conn, s *segment) {
 		if c.rcv.nxt.LessEq(at) && at.LessEq(c.rcv.adv) && (len(c.rcv.ahead) == 0 || c.rcv.ahead[len(c.rcv.ahead)-1].end.LessEq(at)) {
 			c.rcv.fin, c.rcv.finAt = true, at
 		}
+		if at != c.rcv.nxt { // disorder is acknowledged at once (RFC 5681, section 4.2)
+			c.ackNow = true
+			t.want(c)
+		}
 	}
 	if !c.rcv.fin || c.rcv.nxt != c.rcv.finAt {
 		return
@@ -234,20 +238,25 @@ func (t *Table) consumed(now Time, c *Conn, n int) {
 // standingFloor is the buffer that a standing queue leaves to a receiver: two super-packets.
 const standingFloor = 128 << 10
 
-// growReceiveBuffer lets the buffer follow what the application takes in a round trip: twice that keeps a sender going whose
-// window doubles (dynamic right-sizing). While a queue stands in front of us, windows are larger than the path needs and the
-// surplus only waits in it: then the buffer shrinks. The right edge stays where it is until what was taken makes up for it.
+// growReceiveBuffer lets the buffer follow what the application takes in a round trip (dynamic right-sizing). A sender whose
+// window doubles sends twice as much in the next one, and the measure comes a round trip late: hence four times.
+//
+// While a queue stands in front of us, windows are larger than the path needs and the surplus only waits in it: then the
+// buffer shrinks. The right edge stays where it is until what was taken makes up for it.
 func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	c.rcv.copied += uint32(n)
-	if now.Sub(c.rcv.measured) < max(c.rtt.srtt, Millisecond) {
+	elapsed := now.Sub(c.rcv.measured)
+	if elapsed < max(c.rtt.srtt, Millisecond) {
 		return
 	}
-	if floor := uint32(min(standingFloor, c.opts.ReceiveBuffer)); t.standing && c.rcv.limit > floor {
+	// What the path itself needs stays: four times what came in its own round trip, without the queue.
+	path := 4 * int(c.rcv.copied) / int(max(elapsed/max(c.rtt.min, Microsecond), 1))
+	if floor := uint32(min(max(standingFloor, path), c.opts.ReceiveBuffer)); t.standing && c.rcv.limit > floor {
 		c.rcv.limit = max(c.rcv.limit-c.rcv.limit/4, floor)
 		c.rcv.copied, c.rcv.measured = 0, now
 		return
 	}
-	want := min(2*int(c.rcv.copied)+16*int(c.rcv.mss), c.opts.ReceiveBuffer)
+	want := min(4*int(c.rcv.copied)+16*int(c.rcv.mss), c.opts.ReceiveBuffer)
 	if want > int(c.rcv.limit) && !t.cfg.Memory.Pressure() {
 		c.rcv.limit = uint32(want)
 	}

@@ -149,8 +149,8 @@ func (t *Table) keepAliveTimeout(now Time, c *Conn) {
 		t.setTimer(c, timerKeepAlive, c.heard.Add(k.Idle))
 		return
 	}
-	if !c.snd.flight.empty() {
-		t.setTimer(c, timerKeepAlive, now.Add(k.Interval)) // the retransmission timer is at it already
+	if !c.snd.flight.empty() || c.unsent() > 0 {
+		t.setTimer(c, timerKeepAlive, now.Add(k.Interval)) // the retransmission or persist timer is at it already
 		return
 	}
 	if int(c.keepProbes) >= k.Count {

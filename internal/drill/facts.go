@@ -1,0 +1,84 @@
+package drill
+
+import (
+	"strings"
+
+	"tcpd/tcp"
+)
+
+// constants are names that scripts compare with: Linux' numbers.
+var constants = map[string]int64{
+	"TCP_ESTABLISHED": 1, "TCP_SYN_SENT": 2, "TCP_SYN_RECV": 3, "TCP_FIN_WAIT1": 4, "TCP_FIN_WAIT2": 5, "TCP_TIME_WAIT": 6,
+	"TCP_CLOSE": 7, "TCP_CLOSE_WAIT": 8, "TCP_LAST_ACK": 9, "TCP_LISTEN": 10, "TCP_CLOSING": 11,
+	"TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2, "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8,
+	"TCP_INFINITE_SSTHRESH": infiniteSsthresh,
+}
+
+const infiniteSsthresh = 0x7fffffff
+
+var linuxStates = map[tcp.State]int64{
+	tcp.Established: 1, tcp.SynSent: 2, tcp.SynReceived: 3, tcp.FinWait1: 4, tcp.FinWait2: 5, tcp.TimeWait: 6, tcp.Closed: 7,
+	tcp.CloseWait: 8, tcp.LastAck: 9, tcp.Listen: 10, tcp.Closing: 11,
+}
+
+// segments is a number of bytes in segments, as Linux counts.
+func segments(bytes int, i *tcp.Info) int64 { return int64((bytes + i.MSS - 1) / max(i.MSS, 1)) }
+
+func micros(d tcp.Duration) int64 { return int64(d / tcp.Microsecond) }
+
+// facts are the fields of tcp_info by their names in Linux, and in its units.
+var facts = map[string]func(*tcp.Info) int64{
+	"tcpi_state": func(i *tcp.Info) int64 { return linuxStates[i.State] },
+	"tcpi_options": func(i *tcp.Info) int64 {
+		return truth(i.Timestamps) | truth(i.SACK)<<1 | truth(i.SndScale != 0 || i.RcvScale != 0)<<2
+	},
+	"tcpi_snd_wscale":     func(i *tcp.Info) int64 { return int64(i.SndScale) },
+	"tcpi_rcv_wscale":     func(i *tcp.Info) int64 { return int64(i.RcvScale) },
+	"tcpi_rto":            func(i *tcp.Info) int64 { return micros(i.RTO) },
+	"tcpi_rtt":            func(i *tcp.Info) int64 { return micros(i.RTT) },
+	"tcpi_rttvar":         func(i *tcp.Info) int64 { return micros(i.RTTVar) },
+	"tcpi_min_rtt":        func(i *tcp.Info) int64 { return micros(i.MinRTT) },
+	"tcpi_snd_mss":        func(i *tcp.Info) int64 { return int64(i.MSS) },
+	"tcpi_pmtu":           func(i *tcp.Info) int64 { return int64(i.PathMTU) },
+	"tcpi_unacked":        func(i *tcp.Info) int64 { return segments(i.Unacked, i) },
+	"tcpi_sacked":         func(i *tcp.Info) int64 { return segments(i.Sacked, i) },
+	"tcpi_lost":           func(i *tcp.Info) int64 { return segments(i.Lost, i) },
+	"tcpi_snd_cwnd":       func(i *tcp.Info) int64 { return int64(i.Cwnd / max(i.MSS, 1)) },
+	"tcpi_snd_ssthresh":   ssthresh,
+	"tcpi_snd_wnd":        func(i *tcp.Info) int64 { return int64(i.SndWnd) },
+	"tcpi_rcv_wnd":        func(i *tcp.Info) int64 { return int64(i.RcvWnd) },
+	"tcpi_notsent_bytes":  func(i *tcp.Info) int64 { return int64(i.Unsent) },
+	"tcpi_total_retrans":  func(i *tcp.Info) int64 { return int64(i.Retransmits) },
+	"tcpi_bytes_sent":     func(i *tcp.Info) int64 { return int64(i.BytesSent + i.BytesRetransmitted) },
+	"tcpi_bytes_retrans":  func(i *tcp.Info) int64 { return int64(i.BytesRetransmitted) },
+	"tcpi_bytes_acked":    func(i *tcp.Info) int64 { return int64(i.BytesAcked) },
+	"tcpi_bytes_received": func(i *tcp.Info) int64 { return int64(i.BytesReceived) },
+	"tcpi_busy_time":      func(i *tcp.Info) int64 { return micros(i.Busy) },
+	"tcpi_rwnd_limited":   func(i *tcp.Info) int64 { return micros(i.WindowLimited) },
+	"tcpi_sndbuf_limited": func(i *tcp.Info) int64 { return micros(i.BufferLimited) },
+	"tcpi_dsack_dups":     func(i *tcp.Info) int64 { return int64(i.DSACKs) },
+}
+
+func ssthresh(i *tcp.Info) int64 {
+	if i.Ssthresh == 0 {
+		return infiniteSsthresh
+	}
+	return int64(i.Ssthresh / max(i.MSS, 1))
+}
+
+const dropPrefix = "drop_"
+
+// dropOf returns the reason that drop_NAME counts.
+func dropOf(s string) (tcp.Drop, bool) {
+	for d := range tcp.NumDrops {
+		if rest, ok := strings.CutPrefix(s, dropPrefix); ok && d.String() == rest {
+			return d, true
+		}
+	}
+	return 0, false
+}
+
+func isDrop(s string) bool {
+	_, ok := dropOf(s)
+	return ok
+}
