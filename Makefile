@@ -22,11 +22,12 @@ vet:
 staticcheck:
 	go run $(STATICCHECK) ./...
 
+# -count=1: tests that build or list the module would be taken from the cache although it has changed.
 test:                 ## all tests, with the edges of the imports, the simulator and, as root, the kernel as peer
-	go test ./...
+	go test -count=1 ./...
 
 race:                 ## the same under the race detector, with fewer seeds; e2e drives a binary of its own and has no part in it
-	go test -race -short $$(go list ./... | grep -v internal/e2e)
+	go test -count=1 -race -short $$(go list ./... | grep -v internal/e2e)
 
 fuzz:                 ## every fuzz target for FUZZTIME each
 	@for p in $$(go list ./...); do \
