@@ -28,7 +28,7 @@ const (
 	finWait2Timeout      = 60 * Second      // as Linux; without it a peer that never closes holds the record for ever
 	timeWaitLength       = 60 * Second      // 2 MSL, as Linux
 	invalidInterval      = 500 * Millisecond
-	synRetries           = 6
+	synRetries           = 7 // "at least 3 minutes" (RFC 9293, MUST-23); the last wait ends after 247 s
 	synAckRetries        = 5
 	orphanRetries        = 8
 	heldTimeout          = 60 * Second
