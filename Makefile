@@ -25,6 +25,7 @@ staticcheck:
 # -count=1: tests that build or list the module would be taken from the cache although it has changed.
 test:                 ## all tests, with the edges of the imports, the simulator and, as root, the kernel as peer
 	go test -count=1 ./...
+	go -C bench test -count=1 ./...
 
 race:                 ## the same under the race detector, with fewer seeds; e2e drives a binary of its own and has no part in it
 	go test -count=1 -race -short $$(go list ./... | grep -v internal/e2e)

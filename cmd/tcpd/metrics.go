@@ -129,26 +129,24 @@ func exposeLink(e *exposition, s tun.Stats) {
 	}
 }
 
+// serviceFamilies are the families with one number for each service.
+var serviceFamilies = []struct {
+	name, kind, help string
+	value            func(service.Snapshot) float64
+}{
+	{"accepted_total", "counter", "Connections served.", func(c service.Snapshot) float64 { return float64(c.Accepted) }},
+	{"refused_total", "counter", "Connections that were never served.", func(c service.Snapshot) float64 { return float64(c.Refused) }},
+	{"accept_errors_total", "counter", "Passing errors of accepting.", func(c service.Snapshot) float64 { return float64(c.AcceptErrors) }},
+	{"active", "gauge", "Connections being served.", func(c service.Snapshot) float64 { return float64(c.Active) }},
+	{"pending_dials", "gauge", "Dials of a backend under way.", func(c service.Snapshot) float64 { return float64(c.Pending) }},
+}
+
 func exposeServices(e *exposition, list []serviceCounts) {
-	e.family("tcpd_service_accepted_total", "counter", "Connections served.")
-	for _, s := range list {
-		e.sample("tcpd_service_accepted_total", float64(s.counts.Accepted), "service", s.name)
-	}
-	e.family("tcpd_service_refused_total", "counter", "Connections that were never served.")
-	for _, s := range list {
-		e.sample("tcpd_service_refused_total", float64(s.counts.Refused), "service", s.name)
-	}
-	e.family("tcpd_service_accept_errors_total", "counter", "Passing errors of accepting.")
-	for _, s := range list {
-		e.sample("tcpd_service_accept_errors_total", float64(s.counts.AcceptErrors), "service", s.name)
-	}
-	e.family("tcpd_service_active", "gauge", "Connections being served.")
-	for _, s := range list {
-		e.sample("tcpd_service_active", float64(s.counts.Active), "service", s.name)
-	}
-	e.family("tcpd_service_pending_dials", "gauge", "Dials of a backend under way.")
-	for _, s := range list {
-		e.sample("tcpd_service_pending_dials", float64(s.counts.Pending), "service", s.name)
+	for _, f := range serviceFamilies {
+		e.family("tcpd_service_"+f.name, f.kind, f.help)
+		for _, s := range list {
+			e.sample("tcpd_service_"+f.name, f.value(s.counts), "service", s.name)
+		}
 	}
 	e.family("tcpd_service_ended_total", "counter", "Connections that ended or were refused, by reason.")
 	for _, s := range list {
