@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,6 +63,13 @@ func furnish() error {
 	}
 	if err := unix.Mknod(cloneDevice, unix.S_IFCHR, int(unix.Mkdev(10, 200))); err != nil {
 		return fmt.Errorf("making %s: %w", cloneDevice, err)
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("setting up the loopback: %w", err)
 	}
 	return os.Chmod(cloneDevice, 0o666)
 }

@@ -12,15 +12,17 @@ const (
 	WriteRefused                    // the kernel refused the packet (EINVAL), also with nothing left to it
 	WriteNoBuffer                   // the kernel had no memory for it
 	WriteMalformed                  // a header too short for what its offload claims
-	WriteTooLong                    // larger than an IP packet can be, or than the MTU of an in-memory link
+	WriteTooLong                    // larger than an IP packet can be, or than the link's MTU where it tells
 	WritePieces                     // more pieces than one writev takes
 	WriteFull                       // the queue of an in-memory link is full
+	WriteNoPeer                     // the peer of a UDP link is not there, or was not heard yet
 	WriteOther                      // any other error
 	NumWriteDrops
 )
 
 var writeDropNames = [NumWriteDrops]string{
-	"link_down", "device_gone", "refused", "no_buffer", "malformed", "too_long", "too_many_pieces", "queue_full", "other",
+	"link_down", "device_gone", "refused", "no_buffer", "malformed", "too_long", "too_many_pieces", "queue_full", "no_peer",
+	"other",
 }
 
 // String returns the reason as a metric label.
