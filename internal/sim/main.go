@@ -1,7 +1,8 @@
 // Command sim runs the simulator of internal/sim/world over many seeds. Each seed that fails is printed with the command
-// that replays it; with -v everything that happens is shown.
+// that replays it and shows everything that happens there.
 //
 //	go run ./internal/sim -seeds 100000 -from 1
+//	go run ./internal/sim -seed 4711 -trace
 package main
 
 import (
@@ -18,16 +19,20 @@ import (
 func main() {
 	seeds := flag.Uint64("seeds", 10_000, "how many seeds to run")
 	from := flag.Uint64("from", 1, "the first seed")
+	seed := flag.Uint64("seed", 0, "run this seed only")
 	most := flag.Int("failures", 20, "stop after so many failures")
-	verbose := flag.Bool("v", false, "show everything that happens; one seed at a time")
+	trace := flag.Bool("trace", false, "show everything that happens; one seed at a time")
 	flag.Parse()
-	if !sweep(*from, *seeds, *most, *verbose) {
+	if *seed != 0 {
+		*from, *seeds = *seed, 1
+	}
+	if !sweep(*from, *seeds, *most, *trace) {
 		os.Exit(1)
 	}
 }
 
 // sweep runs the seeds, prints failures and a summary, and reports whether all went well.
-func sweep(from, n uint64, most int, verbose bool) bool {
+func sweep(from, n uint64, most int, trace bool) bool {
 	begin := time.Now()
 	var runs, packets, bytes uint64
 	var virtual tcp.Duration
@@ -40,7 +45,7 @@ func sweep(from, n uint64, most int, verbose bool) bool {
 		}
 		return failures < most
 	}
-	if verbose {
+	if trace {
 		replay(from, n, os.Stdout, done)
 	} else {
 		world.Sweep(from, n, done)

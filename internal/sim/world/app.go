@@ -207,8 +207,7 @@ func (a *app) read() bool {
 
 // take compares what was read with what the peer wrote.
 func (a *app) take(b []byte) {
-	want := a.w.compare[:len(b)]
-	content(a.expect, uint64(a.got), want)
+	want := content(a.expect, a.got, len(b))
 	if !bytes.Equal(b, want) {
 		at := 0
 		for b[at] == want[at] {
@@ -236,12 +235,11 @@ func (a *app) left() int {
 
 // write writes once and reports whether bytes were taken.
 func (a *app) write() bool {
-	n := min(a.left(), a.plan.write, len(a.w.scratch))
+	n := min(a.left(), a.plan.write, maxCall)
 	if n <= 0 || a.fin || a.err != nil || a.w.now < a.pausedTo {
 		return false
 	}
-	b := a.w.scratch[:n]
-	content(a.key, uint64(a.sent), b)
+	b := content(a.key, a.sent, n)
 	n, err := a.w.ends[a.end].table.Write(a.w.now, a.conn, b)
 	switch {
 	case err == tcp.ErrMemory:

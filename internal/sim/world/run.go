@@ -23,7 +23,7 @@ type Result struct {
 
 // Replay is the command that runs the seed again and shows what happens.
 func (r *Result) Replay() string {
-	return fmt.Sprintf("go run ./internal/sim -from %d -seeds 1 -v", r.Seed)
+	return fmt.Sprintf("go run ./internal/sim -seed %d -trace", r.Seed)
 }
 
 // Run runs the world of one seed. With a trace it writes what happens there, and checks after every event.

@@ -38,14 +38,14 @@ type world struct {
 	closing tcp.Time // when the last application had gone
 	sentBy  uint64   // packets sent by then
 
-	scratch, compare []byte
-	base             map[string]uint32 // for the trace: first sequence numbers
+	scratch []byte
+	base    map[string]uint32 // for the trace: first sequence numbers
 }
 
 func newWorld(p plan, trace io.Writer) *world {
 	w := &world{
 		plan: p, mild: p.mild(), dice: newDice(p.seed, 2), trace: trace, now: p.origin, opened: make(map[tcp.Flow]*pair),
-		scratch: make([]byte, 128<<10), compare: make([]byte, 128<<10),
+		scratch: make([]byte, maxCall),
 	}
 	addr := p.addresses()
 	for i := range w.ends {
