@@ -256,6 +256,8 @@ func TestSettings(t *testing.T) {
 			"SetKeepAliveConfig": c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: time.Second, Count: 3}),
 			"SetUserTimeout":     c.SetUserTimeout(time.Minute),
 			"SetLinger":          c.SetLinger(-1),
+			"SetTTL":             c.SetTTL(9),
+			"SetTrafficClass":    c.SetTrafficClass(0x28),
 		} {
 			if err != nil {
 				t.Errorf("%s: %v", what, err)

@@ -70,3 +70,20 @@ func (c *Conn) SetUserTimeout(d time.Duration) error {
 		return nil
 	})
 }
+
+// SetTTL sets the TTL, or hop limit, of the packets that leave; 0: 64.
+func (c *Conn) SetTTL(ttl uint8) error {
+	return c.change("set", func(now tcp.Time) error {
+		c.shard.table.SetTTL(now, c.core, ttl)
+		return nil
+	})
+}
+
+// SetTrafficClass sets the DSCP, in the upper six bits of class, of the packets that leave. The lower two are those of ECN and
+// are ignored.
+func (c *Conn) SetTrafficClass(class uint8) error {
+	return c.change("set", func(now tcp.Time) error {
+		c.shard.table.SetTrafficClass(now, c.core, class)
+		return nil
+	})
+}

@@ -186,7 +186,7 @@ func (t *Table) Abort(_ Time, c *Conn) {
 		return
 	}
 	if synchronized.has(c.state) || c.state == SynReceived {
-		t.reply(reply{flow: c.flow, seq: c.snd.nxt, ack: c.rcv.nxt, flags: RST | ACK})
+		t.reply(c.marked(reply{seq: c.snd.nxt, ack: c.rcv.nxt, flags: RST | ACK}))
 	}
 	c.released = true
 	t.terminate(c, ErrAborted) // and frees it
@@ -267,3 +267,9 @@ func (t *Table) SetKeepAlive(now Time, c *Conn, k KeepAlive) {
 func (t *Table) SetUserTimeout(_ Time, c *Conn, d Duration) {
 	c.opts.UserTimeout = orDefault(d, defaultUserTimeout)
 }
+
+// SetTTL is an application call; see Options.
+func (t *Table) SetTTL(_ Time, c *Conn, ttl uint8) { c.opts.TTL = ttl }
+
+// SetTrafficClass is an application call; see Options.
+func (t *Table) SetTrafficClass(_ Time, c *Conn, class uint8) { c.opts.TrafficClass = class &^ ecnBits }

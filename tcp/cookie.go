@@ -55,7 +55,7 @@ func (t *Table) sendCookie(now Time, l *listener, f *Flow, s *segment) bool {
 	step := int64(now) / int64(cookieStep)
 	h := half{
 		flow: *f, irs: s.seq, tsRecent: s.opts.tsVal, timestamps: s.opts.hasTimestamps,
-		buffer: int32(l.opts.Options.ReceiveBuffer), tsOffset: t.secret.timestampOffset(f),
+		buffer: int32(l.opts.Options.ReceiveBuffer), tsOffset: t.secret.timestampOffset(f), listener: t.id(l),
 	}
 	h.iss = Seq(uint32(step)<<27 | uint32(m)<<24 | t.secret.cookieHash(f, s.seq, step, m))
 	if h.timestamps {

@@ -93,7 +93,7 @@ func (t *Table) expireHalf(now Time, i uint32) {
 	case h.retries >= synAckRetries:
 		t.counters.HalfOpenTimeouts++
 		if h.turnedAway { // the peer takes itself for connected, and may have nothing to say that would tell it otherwise (N8)
-			t.reply(reply{flow: h.flow, seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK})
+			t.reply(t.markedHalf(h, reply{seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK}))
 		}
 		t.dropHalf(i, h)
 	default:
@@ -159,8 +159,10 @@ func (t *Table) buildSynAck(h *half, tsVal uint32, out *ip.Outgoing) {
 	if h.timestamps {
 		w.timestamps(tsVal, h.tsRecent)
 	}
+	o := &t.listeners[h.listener].opts.Options
 	t.build(&header{
 		flow: &h.flow, seq: h.iss, ack: h.irs + 1, flags: SYN | ACK, window: synWindow(int(h.buffer)), options: w.bytes(),
+		tos: o.TrafficClass, ttl: o.TTL,
 	}, nil, 0, out)
 }
 
@@ -224,10 +226,10 @@ func (t *Table) challengeHalf(now Time, h *half) {
 	if h.hasScale {
 		window >>= windowScale(int(h.buffer))
 	}
-	t.reply(reply{
-		flow: h.flow, seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: window,
+	t.reply(t.markedHalf(h, reply{
+		seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: window,
 		hasTS: h.timestamps, tsVal: uint32(now/Time(Millisecond)) + h.tsOffset, tsEcr: h.tsRecent,
-	})
+	}))
 }
 
 // establish turns a half-open record into a connection; the segment that completed the handshake is then processed as any.
@@ -316,7 +318,7 @@ func (t *Table) AcceptAttempt(now Time, id AttemptID) bool {
 func (t *Table) RejectAttempt(_ Time, id AttemptID) {
 	if h := t.heldHalf(id); h != nil {
 		h.held = false
-		t.reply(reply{flow: h.flow, flags: RST | ACK, ack: h.irs + 1})
+		t.reply(t.markedHalf(h, reply{flags: RST | ACK, ack: h.irs + 1}))
 		t.dropHalf(uint32(id), h)
 	}
 }

@@ -94,6 +94,7 @@ type header struct {
 	seq, ack Seq
 	flags    Flags
 	window   uint16
+	tos, ttl uint8  // ttl 0: 64
 	options  []byte // a multiple of four bytes
 }
 
@@ -103,7 +104,7 @@ func (h *header) put(b []byte, payload int) (total, network int) {
 	f := h.flow
 	n := headerLen + len(h.options)
 	nh := ip.Header{
-		Src: f.Local, Dst: f.Remote, Protocol: ip.ProtocolTCP, TTL: defaultTTL, DontFragment: true, PayloadLen: n + payload,
+		Src: f.Local, Dst: f.Remote, Protocol: ip.ProtocolTCP, TOS: h.tos, TTL: h.ttl, DontFragment: true, PayloadLen: n + payload,
 	}
 	network = nh.Put(b)
 	t := b[network : network+n]
@@ -121,6 +122,6 @@ func (h *header) put(b []byte, payload int) (total, network int) {
 }
 
 const (
-	defaultTTL     = 64
+	ecnBits        = 3 // of the traffic class (RFC 3168, section 5)
 	checksumOffset = 16
 )

@@ -16,7 +16,7 @@ func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
 	if c.released {
 		// Nobody will read it, and no acknowledgement may say otherwise (RFC 2525, section 2.17).
 		// The sequence number is that after all we sent: what is under way moves RCV.NXT there before the RST comes.
-		t.reply(reply{flow: c.flow, seq: c.snd.nxt, flags: RST})
+		t.reply(c.marked(reply{seq: c.snd.nxt, flags: RST}))
 		t.fail(c, ErrAborted)
 		return DropDataUnread
 	}

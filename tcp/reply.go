@@ -11,6 +11,7 @@ type reply struct {
 	seq, ack Seq
 	flags    Flags
 	window   uint16
+	tos, ttl uint8
 	hasTS    bool
 	tsVal    uint32
 	tsEcr    uint32
@@ -27,12 +28,27 @@ func (t *Table) reply(r reply) {
 	t.replies.push(r)
 }
 
+// marked completes a reply that speaks for c.
+func (c *Conn) marked(r reply) reply {
+	r.flow, r.tos, r.ttl = c.flow, c.opts.TrafficClass, c.opts.TTL
+	return r
+}
+
+// markedHalf completes a reply that speaks for h.
+func (t *Table) markedHalf(h *half, r reply) reply {
+	o := &t.listeners[h.listener].opts.Options
+	r.flow, r.tos, r.ttl = h.flow, o.TrafficClass, o.TTL
+	return r
+}
+
 func (t *Table) buildReply(_ Time, r *reply, out *ip.Outgoing) {
 	t.options.n = 0
 	if r.hasTS {
 		t.options.timestamps(r.tsVal, r.tsEcr)
 	}
-	t.build(&header{flow: &r.flow, seq: r.seq, ack: r.ack, flags: r.flags, window: r.window, options: t.options.bytes()}, nil, 0, out)
+	t.build(&header{
+		flow: &r.flow, seq: r.seq, ack: r.ack, flags: r.flags, window: r.window, options: t.options.bytes(), tos: r.tos, ttl: r.ttl,
+	}, nil, 0, out)
 }
 
 // build makes out from a header and a payload. With more than segmentSize bytes of payload it is a super-packet.

@@ -208,6 +208,7 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin bool, mss int, out *ip.O
 	t.payload = c.snd.buf.slices(&t.pool, x.start, x.len(), t.payload[:0])
 	t.build(&header{
 		flow: &c.flow, seq: x.start, ack: c.rcv.nxt, flags: flags, window: c.advertise(), options: t.options.bytes(),
+		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
 	}, t.payload, mss, out)
 	c.acknowledged()
 	c.lastSent = now
@@ -219,6 +220,7 @@ func (t *Table) emitControl(now Time, c *Conn, seq Seq, out *ip.Outgoing) {
 	t.writeOptions(now, c)
 	t.build(&header{
 		flow: &c.flow, seq: seq, ack: c.rcv.nxt, flags: ACK, window: c.advertise(), options: t.options.bytes(),
+		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
 	}, nil, 0, out)
 	c.acknowledged()
 	c.stats.segmentsOut++
@@ -250,7 +252,10 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	if first || c.timestamps {
 		w.timestamps(c.tsNow(now), c.tsRecent)
 	}
-	h := header{flow: &c.flow, seq: c.snd.iss, flags: flags, window: synWindow(c.opts.ReceiveBuffer), options: w.bytes()}
+	h := header{
+		flow: &c.flow, seq: c.snd.iss, flags: flags, window: synWindow(c.opts.ReceiveBuffer), options: w.bytes(),
+		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
+	}
 	if !first {
 		h.ack = c.rcv.nxt
 	}

@@ -3,7 +3,9 @@ package tcp
 // Options are what a connection can be told. Zero durations and sizes mean the default.
 type Options struct {
 	Congestion    Congestion
-	NoDelay       bool // do not hold back small segments (Nagle, RFC 9293, section 3.7.4)
+	NoDelay       bool  // do not hold back small segments (Nagle, RFC 9293, section 3.7.4)
+	TTL           uint8 // of packets that leave, the hop limit of IPv6 (RFC 9293, MUST-49). 0: 64
+	TrafficClass  uint8 // DSCP in the upper six bits (RFC 9293, MUST-48); the two of ECN are not the application's
 	KeepAlive     KeepAlive
 	UserTimeout   Duration // give up when data stays unacknowledged for so long (RFC 5482); 0: 15 minutes
 	ReceiveBuffer int      // bytes at most; the buffer grows to it with need. 0: 6 MiB
@@ -49,6 +51,7 @@ func (o Options) withDefaults() Options {
 	o.ReceiveBuffer = min(orDefault(o.ReceiveBuffer, defaultReceiveBuffer), 1<<29)
 	o.SendBuffer = min(orDefault(o.SendBuffer, defaultSendBuffer), 1<<29)
 	o.KeepAlive = o.KeepAlive.withDefaults()
+	o.TrafficClass &^= ecnBits
 	return o
 }
 

@@ -12,6 +12,8 @@ type timeWait struct {
 	expires    Time
 	live       bool
 	timestamps bool
+	window     uint16 // the field of the last acknowledgement
+	tos, ttl   uint8
 }
 
 const timeWaitSize = int(unsafe.Sizeof(timeWait{}))
@@ -45,7 +47,8 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 	}
 	w := timeWait{
 		flow: c.flow, sndNxt: c.snd.nxt, rcvNxt: c.rcv.nxt, tsRecent: c.tsRecent, tsOffset: c.tsOffset,
-		expires: now.Add(timeWaitLength), live: true, timestamps: c.timestamps,
+		expires: now.Add(timeWaitLength), live: true, timestamps: c.timestamps, window: c.advertise(),
+		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
 	}
 	if c.ackNow {
 		t.timeWaitAck(now, &w)
@@ -64,8 +67,8 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 
 func (t *Table) timeWaitAck(now Time, w *timeWait) {
 	t.reply(reply{
-		flow: w.flow, seq: w.sndNxt, ack: w.rcvNxt, flags: ACK, hasTS: w.timestamps,
-		tsVal: uint32(now/Time(Millisecond)) + w.tsOffset, tsEcr: w.tsRecent,
+		flow: w.flow, seq: w.sndNxt, ack: w.rcvNxt, flags: ACK, window: w.window, tos: w.tos, ttl: w.ttl,
+		hasTS: w.timestamps, tsVal: uint32(now/Time(Millisecond)) + w.tsOffset, tsEcr: w.tsRecent,
 	})
 }
 

@@ -43,6 +43,16 @@ func (r *run) setsockopt(s *socket, c *call) outcome {
 		if s.conn != nil {
 			r.table.SetUserTimeout(r.now, s.conn, o.UserTimeout)
 		}
+	case "IP_TTL", "IPV6_UNICAST_HOPS":
+		o.TTL = uint8(n)
+		if s.conn != nil {
+			r.table.SetTTL(r.now, s.conn, o.TTL)
+		}
+	case "IP_TOS", "IPV6_TCLASS":
+		o.TrafficClass = uint8(n)
+		if s.conn != nil {
+			r.table.SetTrafficClass(r.now, s.conn, o.TrafficClass)
+		}
 	case "SO_LINGER":
 		s.setLinger(c.args[3])
 	default:
