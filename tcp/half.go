@@ -184,7 +184,11 @@ func (t *Table) arriveHalf(now Time, i uint32, s *segment) Drop {
 	case h.held:
 		return DropHeld
 	case s.flags.has(SYN) && !s.flags.has(ACK) && s.seq == h.irs:
-		// The SYN again: our answer may be lost. The timer still bounds how often we answer without being asked.
+		// The SYN again: our answer may be lost. The timer still bounds how often we answer without being asked. A newer
+		// timestamp is echoed (RFC 7323, section 4.3, (2)).
+		if h.timestamps && s.opts.hasTimestamps && int32(s.opts.tsVal-h.tsRecent) > 0 {
+			h.tsRecent = s.opts.tsVal
+		}
 		t.answerSyn(now, i, h)
 		return DropDuplicate
 	case s.seq.Less(h.irs+1) || (h.irs + 1 + wnd).Less(s.seq) || s.flags.has(SYN):

@@ -267,7 +267,7 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 		t.counters.Retransmits++
 	}
 	if c.deadlines[timerRetransmit] == 0 {
-		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto()))
+		t.setTimer(c, timerRetransmit, c.patience(now))
 	}
 	return true
 }

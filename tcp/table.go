@@ -190,7 +190,7 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 	}
 	i := t.conns.get()
 	c := t.conn(i)
-	*c = Conn{flow: *f, slot: i, live: true, opts: o.withDefaults(), born: now, heard: now, lastSent: now}
+	*c = Conn{flow: *f, slot: i, live: true, opts: o.withDefaults(), born: now, heard: now, lastSent: now, stalled: now}
 	c.pathMTU = t.pathMTU(now, f.Remote)
 	c.tsOffset = t.secret.timestampOffset(f)
 	t.nConns++

@@ -63,6 +63,7 @@ func (t *Table) expire(now Time, c *Conn) {
 	for k := range numTimers {
 		if d := c.deadlines[k]; d != 0 && d <= now {
 			c.deadlines[k] = 0
+			c.stalled = c.stalled.Add(now.Sub(d)) // a pause of the whole machine is no silence of the peer's (attack class T08)
 			expiry[k](t, now, c)
 			if !c.live || c.detached {
 				return
@@ -96,23 +97,30 @@ func (t *Table) retransmitTimeout(now Time, c *Conn) {
 	} else {
 		c.synDue = true
 	}
-	t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto()))
+	t.setTimer(c, timerRetransmit, c.patience(now))
 	t.want(c)
 }
 
-// givesUp decides whether a connection without progress has waited long enough. The time counts only together with
-// time-outs that have run, so that a pause of the whole machine ends nothing (attack class T08).
+// patience returns when to try again: after a retransmission time-out, or when the user timeout ends, if that is earlier (as
+// Linux, tcp_clamp_rto_to_user_timeout).
+func (c *Conn) patience(now Time) Time {
+	return max(min(now.Add(c.rtt.rto()), c.stalled.Add(c.opts.UserTimeout)), now.Add(Millisecond))
+}
+
+// givesUp decides whether a connection without progress has waited long enough. The user timeout runs from the first
+// retransmission on, as in Linux, and with a SYN from the SYN on.
 func (t *Table) givesUp(now Time, c *Conn) bool {
-	if c.retries == 0 {
+	if c.retries == 0 && synchronized.has(c.state) {
 		c.stalled = now
 	}
+	over := now.Sub(c.stalled) >= c.opts.UserTimeout
 	switch {
 	case !synchronized.has(c.state):
-		return c.retries >= synRetries
+		return over || c.retries >= synRetries
 	case c.released && (c.retries >= orphanRetries || c.rtt.rto() >= maxRTO):
 		return true // nobody would hear of it, and a peer that keeps its window closed must not hold it for ever (class E10)
 	}
-	return c.retries >= 3 && now.Sub(c.stalled) >= c.opts.UserTimeout
+	return over && c.retries > 0
 }
 
 // persistTimeout probes a closed window (RFC 9293, section 3.8.6.1), or sends a small segment that the sender's silly-window
@@ -130,7 +138,11 @@ func (t *Table) persistTimeout(now Time, c *Conn) {
 		c.probe = true
 		t.counters.ZeroWindowProbes++
 	}
-	t.setTimer(c, timerPersist, now.Add(c.rtt.rto()))
+	next := now.Add(c.rtt.rto())
+	if c.retries > 1 { // the last probe was not answered
+		next = c.patience(now)
+	}
+	t.setTimer(c, timerPersist, next)
 	t.want(c)
 }
 
