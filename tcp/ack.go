@@ -21,7 +21,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 	progress := s.ack != c.snd.una
 	if progress {
 		t.advanceUna(now, c, s, &d)
-	} else if len(s.payload) == 0 && !windowMoved && !s.flags.has(FIN) && !c.snd.flight.empty() {
+	} else if len(s.payload) == 0 && !windowMoved && !s.flags.has(FIN) && !c.flight.empty() {
 		d.duplicate = s.opts.nsacks == 0
 		t.duplicateAck(c)
 	}
@@ -82,7 +82,7 @@ func (t *Table) takeSacks(c *Conn, s *segment, d *delivery) {
 		if b.start.Less(s.ack) {
 			continue
 		}
-		d.sacked += c.snd.flight.sack(b, d.note)
+		d.sacked += c.flight.sack(b, d.note)
 	}
 }
 
@@ -106,14 +106,14 @@ func (t *Table) advanceUna(now Time, c *Conn, s *segment, d *delivery) {
 	c.snd.small = maxSeq(c.snd.small, s.ack) // never left behind by half the circle
 	c.snd.dupAcks = 0
 	// The first segment acknowledged is the one that was missing, the others had left the network before.
-	c.snd.away = min(max(c.snd.away-max(d.acked-int(c.snd.mss), 0), 0), c.snd.nxt.Sub(c.snd.una))
+	c.away = min(max(c.away-max(d.acked-int(c.snd.mss), 0), 0), c.snd.nxt.Sub(c.snd.una))
 	if c.recovery.kind == recoverNone {
-		c.snd.away = 0
+		c.away = 0
 		c.recovery.until = maxSeq(c.recovery.until, s.ack-1) // never left behind by half the circle
 	}
 	c.retries, c.rtt.backoff = 0, 0
 	c.stats.bytesAcked += uint64(data)
-	if c.snd.flight.empty() {
+	if c.flight.empty() {
 		c.stopTimer(timerRetransmit) // RFC 6298, (5.2)
 		c.stopTimer(timerReorder)
 		c.stopTimer(timerProbe)

@@ -70,8 +70,8 @@ func (t *Table) choosePort(now Time, f Flow) (uint16, bool) {
 // EventWritable follows.
 func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
 	switch {
-	case c.err != nil:
-		return 0, c.err
+	case c.failure != 0:
+		return 0, c.Err()
 	case c.snd.fin || !sending.has(c.state) && c.state != SynSent && c.state != SynReceived:
 		return 0, ErrClosed
 	}
@@ -89,6 +89,9 @@ func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
 
 // keepToSend puts b into the send buffer, as far as memory lets it, piece by piece: one long write must not take it all.
 func (t *Table) keepToSend(c *Conn, b []byte) (n int) {
+	if len(b) == 0 || !t.engage(c) {
+		return 0
+	}
 	for n < len(b) {
 		k := min(len(b)-n, pressedSendBuffer)
 		if t.cfg.Memory.Pressure() {
@@ -101,6 +104,7 @@ func (t *Table) keepToSend(c *Conn, b []byte) (n int) {
 			break
 		}
 	}
+	t.rest(c)
 	return n
 }
 
@@ -122,8 +126,8 @@ func (t *Table) Read(now Time, c *Conn, b []byte) (int, error) {
 			return 0, nil
 		case c.rcv.fin && c.rcv.finAt.Less(c.rcv.nxt):
 			return 0, io.EOF
-		case c.err != nil:
-			return 0, c.err
+		case c.failure != 0:
+			return 0, c.Err()
 		case c.detached:
 			return 0, io.EOF
 		}
@@ -132,7 +136,7 @@ func (t *Table) Read(now Time, c *Conn, b []byte) (int, error) {
 	}
 	c.rcv.buf.load(&t.pool, c.rcv.buf.front, b[:n])
 	c.rcv.buf.advance(&t.pool, n)
-	c.rcv.buf.trim(&t.pool, len(c.rcv.ahead) > 0)
+	c.rcv.buf.trim(&t.pool, len(c.ahead) > 0)
 	if !c.detached {
 		t.consumed(now, c, n)
 	}
@@ -141,8 +145,8 @@ func (t *Table) Read(now Time, c *Conn, b []byte) (int, error) {
 
 // CloseWrite is an application call: no more bytes follow; FIN is sent after the last one (RFC 9293, section 3.10.4).
 func (t *Table) CloseWrite(_ Time, c *Conn) error {
-	if c.err != nil {
-		return c.err
+	if c.failure != 0 {
+		return c.Err()
 	}
 	t.queueFin(c)
 	return nil
@@ -152,6 +156,7 @@ func (t *Table) queueFin(c *Conn) {
 	if c.snd.fin || c.detached {
 		return
 	}
+	t.engageAnyway(c)
 	c.snd.fin = true
 	switch c.state {
 	case Established:
@@ -166,7 +171,7 @@ func (t *Table) queueFin(c *Conn) {
 // and not read the peer is told by RST that they are lost (RFC 2525, section 2.17; RFC 9293, section 3.10.4).
 func (t *Table) Close(now Time, c *Conn) {
 	switch {
-	case c.detached || c.err != nil:
+	case c.detached || c.failure != 0:
 		t.release(c)
 	case c.rcv.buf.len > 0 || c.state == SynSent:
 		t.Abort(now, c)
@@ -224,7 +229,7 @@ func (t *Table) fail(c *Conn, err error) {
 // terminate moves c to CLOSED. What was received stays readable.
 func (t *Table) terminate(c *Conn, err error) {
 	c.setState(Closed)
-	c.err = err
+	c.failure = failureOf(err)
 	t.detach(c)
 	t.ended(c)
 }
@@ -233,7 +238,7 @@ func (t *Table) terminate(c *Conn, err error) {
 func (t *Table) ended(c *Conn) {
 	c.stopTimers()
 	c.snd.buf.clear(&t.pool)
-	c.snd.flight = flight{}
+	t.disengage(c)
 	t.counters.Closed++
 	if c.released {
 		t.free(c)
@@ -249,13 +254,17 @@ func (t *Table) ended(c *Conn) {
 
 // SetNoDelay is an application call; see Options.
 func (t *Table) SetNoDelay(_ Time, c *Conn, on bool) {
-	c.opts.NoDelay = on
+	o := *c.opts
+	o.NoDelay = on
+	t.setOptions(c, o)
 	t.want(c)
 }
 
 // SetKeepAlive is an application call; see Options.
 func (t *Table) SetKeepAlive(now Time, c *Conn, k KeepAlive) {
-	c.opts.KeepAlive = k.withDefaults()
+	o := *c.opts
+	o.KeepAlive = k.withDefaults()
+	t.setOptions(c, o)
 	c.keepProbes = 0
 	c.stopTimer(timerKeepAlive)
 	if k.Enabled && synchronized.has(c.state) && !c.detached {
@@ -265,11 +274,21 @@ func (t *Table) SetKeepAlive(now Time, c *Conn, k KeepAlive) {
 
 // SetUserTimeout is an application call; see Options.
 func (t *Table) SetUserTimeout(_ Time, c *Conn, d Duration) {
-	c.opts.UserTimeout = orDefault(d, defaultUserTimeout)
+	o := *c.opts
+	o.UserTimeout = orDefault(d, defaultUserTimeout)
+	t.setOptions(c, o)
 }
 
 // SetTTL is an application call; see Options.
-func (t *Table) SetTTL(_ Time, c *Conn, ttl uint8) { c.opts.TTL = ttl }
+func (t *Table) SetTTL(_ Time, c *Conn, ttl uint8) {
+	o := *c.opts
+	o.TTL = ttl
+	t.setOptions(c, o)
+}
 
 // SetTrafficClass is an application call; see Options.
-func (t *Table) SetTrafficClass(_ Time, c *Conn, class uint8) { c.opts.TrafficClass = class &^ ecnBits }
+func (t *Table) SetTrafficClass(_ Time, c *Conn, class uint8) {
+	o := *c.opts
+	o.TrafficClass = class &^ ecnBits
+	t.setOptions(c, o)
+}

@@ -203,7 +203,7 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	c.heard = now
 	c.tsRecent, c.tsRecentAt = s.opts.tsVal, now
 	c.negotiated(&s.opts, true)
-	c.peerStarts(s.seq, uint32(synWindow(c.opts.ReceiveBuffer)))
+	c.peerStarts(s.seq, uint32(synWindow(int(c.rcv.max))))
 	c.snd.wnd, c.snd.maxWnd, c.snd.wl1, c.snd.wl2 = uint32(s.window), uint32(s.window), s.seq, s.ack
 	if !acceptable { // simultaneous open
 		c.setState(SynReceived)

@@ -8,6 +8,8 @@ func (t *Table) Check() error {
 	c := checker{t: t}
 	c.flowsAndCounts()
 	c.pages()
+	c.busies()
+	c.optionSets()
 	c.listeners()
 	c.wheelEntries(&t.wheel, "connections")
 	c.wheelEntries(&t.halfWheel, "half-open connections")
@@ -67,6 +69,35 @@ func (c *checker) flowsAndCounts() {
 	c.require(waits == t.waits.n, "%d TIME-WAIT records, counted %d", waits, t.waits.n)
 	c.require(waits <= t.waits.order.n, "%d TIME-WAIT records, %d of them will end", waits, t.waits.order.n)
 	c.require(found == len(t.flows), "%d flows for %d records", len(t.flows), found)
+}
+
+// optionSets: what connections share has not been changed under them.
+func (c *checker) optionSets() {
+	for _, l := range c.t.sets.latest {
+		c.require(l.shared == nil || *l.shared == l.told, "options that connections share were changed from %+v to %+v", l.told, l.shared)
+	}
+}
+
+// busies: each record of what is under way belongs to one connection or is free, and what idle ones share is empty.
+func (c *checker) busies() {
+	t, used, charged := c.t, 0, 0
+	i := &t.idle
+	c.require(i.flight.empty() && i.flight.pipe == 0 && i.away == 0 && i.rack == rack{} && i.tlp == lossProbe{} && i.prr == prr{} &&
+		i.undo == undo{} && len(i.ahead) == 0 && i.recent == [maxSACKBlocks]Seq{} && i.dsack == span{},
+		"what idle connections share is not empty: %+v", *i)
+	for slot := range t.conns.next {
+		conn := t.conns.at(slot)
+		if !conn.live || conn.busy == i {
+			continue
+		}
+		used++
+		if conn.charged {
+			charged++
+		}
+		c.require(t.busies.at(conn.index) == conn.busy, "%v: holds what is not its own", conn.flow)
+	}
+	c.require(charged == t.nBusies, "%d records of work are charged, counted %d", charged, t.nBusies)
+	c.require(used+len(t.busies.free) == int(t.busies.next), "%d records of work, %d in use, %d free", t.busies.next, used, len(t.busies.free))
 }
 
 // pages: each page belongs to one stream or is free, and the streams' counts are right.
@@ -161,7 +192,7 @@ func (c *checker) conn(conn *Conn) {
 		c.ended(conn)
 		return
 	}
-	c.require(conn.err == nil, "%v: failed (%v) and still found", conn.flow, conn.err)
+	c.require(conn.failure == 0, "%v: failed (%v) and still found", conn.flow, conn.Err())
 	c.require(conn.state != Closed && conn.state != TimeWait, "%v: found in %v", conn.flow, conn.state)
 	c.sender(conn)
 	c.flight(conn)
@@ -176,7 +207,7 @@ func (c *checker) conn(conn *Conn) {
 func (c *checker) ended(conn *Conn) {
 	c.require(conn.state == Closed || conn.state == TimeWait, "%v: detached in %v", conn.flow, conn.state)
 	c.require(!conn.released, "%v: over, released and not freed", conn.flow)
-	c.require(conn.snd.buf.stored == 0 && conn.snd.flight.empty(), "%v: over and keeps what it sent", conn.flow)
+	c.require(conn.snd.buf.stored == 0 && conn.flight.empty(), "%v: over and keeps what it sent", conn.flow)
 	c.require(conn.deadlines == [numTimers]Time{}, "%v: over and has timers", conn.flow)
 }
 
@@ -205,7 +236,7 @@ func (c *checker) sender(conn *Conn) {
 
 // flight: the records cover what lies between UNA and NXT, and the sums are theirs.
 func (c *checker) flight(conn *Conn) {
-	f := &conn.snd.flight
+	f := &conn.flight
 	at, sum := conn.snd.una, flight{}
 	for i := range f.list {
 		r := &f.list[i]
@@ -231,9 +262,9 @@ func (c *checker) recovery(conn *Conn) {
 	}
 	c.require(r.kind == recoverTimeout || r.forward == forwardOff, "%v: F-RTO without a time-out", f)
 	c.require(r.kind == recoverNone || r.until.LessEq(s.nxt), "%v: recovers up to %d, nxt is %d", f, r.until, s.nxt)
-	c.require(r.kind == recoverNone || !s.flight.empty(), "%v: recovers and nothing is in flight", f)
+	c.require(r.kind == recoverNone || !conn.flight.empty(), "%v: recovers and nothing is in flight", f)
 	c.require(r.kind == recoverNone || !conn.tlp.out, "%v: recovers with a loss probe under way", f)
-	c.require(s.away >= 0 && s.away <= s.nxt.Sub(s.una), "%v: %d bytes have left the network of %d", f, s.away, s.nxt.Sub(s.una))
+	c.require(conn.away >= 0 && conn.away <= s.nxt.Sub(s.una), "%v: %d bytes have left the network of %d", f, conn.away, s.nxt.Sub(s.una))
 }
 
 func (c *checker) receiver(conn *Conn) {
@@ -241,16 +272,16 @@ func (c *checker) receiver(conn *Conn) {
 	end := r.nxt
 	if r.fin && r.finAt.Less(r.nxt) {
 		end--
-		c.require(end == r.finAt && len(r.ahead) == 0, "%v: bytes after the peer's FIN", f)
+		c.require(end == r.finAt && len(conn.ahead) == 0, "%v: bytes after the peer's FIN", f)
 	}
 	c.require((r.fin && r.finAt.Less(r.nxt)) == !receiving.has(conn.state) || conn.state == SynReceived,
 		"%v: %v, and the peer's FIN says otherwise", f, conn.state)
 	c.require(r.buf.end() == end, "%v: received stream ends at %d, nxt is %d", f, r.buf.end(), r.nxt)
 	c.require(r.nxt.LessEq(r.adv), "%v: window edge %d is left of nxt %d", f, r.adv, r.nxt)
 	c.require(r.lastAck.LessEq(r.nxt), "%v: acknowledged %d, nxt is %d", f, r.lastAck, r.nxt)
-	c.require(len(r.ahead) <= maxRanges, "%v: %d ranges", f, len(r.ahead))
+	c.require(len(conn.ahead) <= maxRanges, "%v: %d ranges", f, len(conn.ahead))
 	last := r.nxt
-	for _, x := range r.ahead {
+	for _, x := range conn.ahead {
 		c.require(last.Less(x.start) && x.start.Less(x.end) && x.end.LessEq(r.adv),
 			"%v: range [%d, %d) after %d, window edge %d", f, x.start, x.end, last, r.adv)
 		last = x.end
@@ -287,8 +318,8 @@ func (c *checker) timers(conn *Conn) {
 		c.require(conn.queued || d[timerRetransmit] != 0, "%v: %v without a timer", f, conn.state)
 		return
 	}
-	c.require(s.flight.empty() || d[timerRetransmit] != 0, "%v: bytes in flight and no retransmission timer", f)
-	c.require(conn.unsent() == 0 || !s.flight.empty() || conn.queued || d[timerPersist] != 0, "%v: unsent bytes and nothing to wait for", f)
+	c.require(conn.flight.empty() || d[timerRetransmit] != 0, "%v: bytes in flight and no retransmission timer", f)
+	c.require(conn.unsent() == 0 || !conn.flight.empty() || conn.queued || d[timerPersist] != 0, "%v: unsent bytes and nothing to wait for", f)
 	c.require(!s.fin || s.finSent || conn.queued || conn.unsent() > 0, "%v: the FIN is forgotten", f)
 	c.require(conn.rcv.lastAck == conn.rcv.nxt || conn.ackNow || d[timerDelayedAck] != 0, "%v: nothing will acknowledge what was received", f)
 	c.require(conn.state != FinWait2 || !conn.released || d[timerFinWait2] != 0, "%v: FIN-WAIT-2 for ever", f)

@@ -30,10 +30,11 @@ type Conn struct {
 	listener ListenerID
 	pending  bool // in the listener's queue
 
-	err       error
+	failure   failure         // why it ended
 	deadlines [numTimers]Time // 0: not set
 	wake      Time            // when the wheel calls; 0: not scheduled
-	opts      Options
+	opts      *Options        // shared: others take its place, it is never changed
+	*busy                     // what it needs while something is under way; see engage
 	peerMSS   uint16
 	pathMTU   uint16
 
@@ -44,10 +45,7 @@ type Conn struct {
 	tsRecentAt Time
 
 	recovery recovery
-	rack     rack
-	tlp      lossProbe
-	prr      prr
-	undo     undo
+	reorder  reordering
 
 	born, heard, lastSent, stalled, challenged Time
 	keepProbes, retries                        uint8
@@ -62,7 +60,6 @@ type Conn struct {
 //	      |------------wnd------------|
 type sender struct {
 	buf     stream // from una on: what is kept until it is acknowledged
-	flight  flight
 	iss     Seq
 	una     Seq
 	nxt     Seq
@@ -76,7 +73,6 @@ type sender struct {
 	fin     bool // FIN follows the last byte of buf
 	finSent bool
 	dupAcks uint8
-	away    int // bytes that the duplicate acknowledgements of a peer without SACK say have left the network
 }
 
 // receiver is the receiving half.
@@ -85,18 +81,16 @@ type sender struct {
 //	------|--unread-----|--window, with ranges ahead--|
 type receiver struct {
 	buf     stream
-	ahead   ranges
 	irs     Seq
 	nxt     Seq
-	adv     Seq // right edge of the window as advertised; never moves left
-	lastAck Seq // Last.ACK.sent of RFC 7323
-	limit   uint32
+	adv     Seq    // right edge of the window as advertised; never moves left
+	lastAck Seq    // Last.ACK.sent of RFC 7323
+	limit   uint32 // of the buffer, at present
+	max     uint32 // what it may become
 	scale   uint8
 	fin     bool // the peer's FIN was seen; finAt is its sequence number
 	finAt   Seq
 	mss     uint16 // largest segment seen
-	recent  [maxSACKBlocks]Seq
-	dsack   span
 
 	copied   uint32 // bytes the application took since measured
 	measured Time
@@ -120,16 +114,15 @@ func (c *Conn) Flow() Flow { return c.flow }
 func (c *Conn) State() State { return c.state }
 
 // Err returns why the connection ended, nil while it has not, or ended well.
-func (c *Conn) Err() error { return c.err }
+func (c *Conn) Err() error { return failures[c.failure] }
 
 // start sets both sequence spaces at the begin of a connection's life.
 func (c *Conn) start(iss Seq) {
 	c.snd.iss, c.snd.una, c.snd.nxt = iss, iss, iss
 	c.snd.small = iss
-	c.rack.fack = iss
 	c.recovery.until = iss
 	c.snd.buf.front = iss + 1
-	c.rcv.limit = uint32(min(initialBuffer, c.opts.ReceiveBuffer))
+	c.rcv.limit = min(initialBuffer, c.rcv.max)
 	c.rcv.mss = defaultMSS4
 	c.wantRead = true
 }
@@ -139,9 +132,6 @@ func (c *Conn) peerStarts(irs Seq, window uint32) {
 	c.rcv.irs, c.rcv.nxt, c.rcv.lastAck = irs, irs+1, irs+1
 	c.rcv.adv = irs + 1 + Seq(window)
 	c.rcv.buf.front = irs + 1
-	for i := range c.rcv.recent {
-		c.rcv.recent[i] = irs
-	}
 }
 
 // negotiated takes the options of the peer's SYN. An option is in use only if both offered it; we always do.
@@ -151,10 +141,10 @@ func (c *Conn) negotiated(o *options, scaleOffered bool) {
 	c.peerMSS = o.mss
 	if o.hasScale && scaleOffered {
 		c.snd.scale = o.scale
-		c.rcv.scale = windowScale(c.opts.ReceiveBuffer)
+		c.rcv.scale = windowScale(int(c.rcv.max))
 	} else {
 		c.snd.scale, c.rcv.scale = 0, 0
-		c.opts.ReceiveBuffer = min(c.opts.ReceiveBuffer, 65535)
+		c.rcv.max = min(c.rcv.max, 65535)
 		c.rcv.limit = min(c.rcv.limit, 65535)
 	}
 }

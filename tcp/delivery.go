@@ -28,7 +28,7 @@ type delivery struct {
 }
 
 func (c *Conn) delivery(now Time) delivery {
-	return delivery{c: c, now: now, before: c.snd.flight.pipe, away: c.snd.away, highest: c.snd.una}
+	return delivery{c: c, now: now, before: c.flight.pipe, away: c.away, highest: c.snd.una}
 }
 
 // note takes a record that is delivered now.
@@ -56,7 +56,7 @@ func (d *delivery) note(s *sent) {
 func (d *delivery) acknowledge(una Seq) {
 	newest, hasRTT := d.newest, d.hasRTT
 	d.cumulative = true
-	d.c.snd.flight.ack(una, d.note)
+	d.c.flight.ack(una, d.note)
 	if d.again {
 		if d.hasRTT {
 			d.late = d.newest

@@ -1,6 +1,9 @@
 package tcp
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // Why a connection ended, or a call failed.
 var (
@@ -15,3 +18,10 @@ var (
 	ErrMemory      = errors.New("memory budget exhausted")
 	ErrPorts       = errors.New("no free local port")
 )
+
+// failure is the number under which a connection's record keeps why it ended; 0: it did not fail.
+type failure uint8
+
+var failures = [...]error{nil, ErrReset, ErrTimeout, ErrRefused, ErrUnreachable, ErrAborted}
+
+func failureOf(err error) failure { return failure(slices.Index(failures[:], err)) }

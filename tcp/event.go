@@ -58,7 +58,7 @@ const maxWritableStep = 256 << 10
 
 // writable wakes who waits to write, once there is room worth a wake-up.
 func (t *Table) writable(c *Conn) {
-	if c.wantWrite && (c.err != nil || c.sendRoom() >= min(c.sendLimit()/3, maxWritableStep)) {
+	if c.wantWrite && (c.failure != 0 || c.sendRoom() >= min(c.sendLimit()/3, maxWritableStep)) {
 		c.wantWrite = false
 		t.signal(c, EventWritable)
 	}

@@ -28,10 +28,9 @@ func (s *sent) len() int { return s.end.Sub(s.start) }
 //	   | sent | lost | sent | sacked | sent again | sent |
 type flight struct {
 	list   []sent
-	small  [2]sent // where the list begins: a request and its answer need no allocation
-	pipe   int     // bytes believed to be in the network: neither sacked nor lost (RFC 6675, section 4)
-	sacked int     // bytes
-	lost   int     // bytes
+	pipe   int // bytes believed to be in the network: neither sacked nor lost (RFC 6675, section 4)
+	sacked int // bytes
+	lost   int // bytes
 }
 
 func (f *flight) empty() bool { return len(f.list) == 0 }
@@ -56,9 +55,6 @@ func (f *flight) push(x span, now Time) {
 			last.end, last.at = x.end, now
 			return
 		}
-	}
-	if f.list == nil {
-		f.list = f.small[:0]
 	}
 	f.list = append(f.list, sent{start: x.start, end: x.end, at: now})
 }
@@ -127,9 +123,6 @@ func (f *flight) ack(una Seq, delivered func(*sent)) {
 		}
 	}
 	f.list = slices.Delete(f.list, 0, i)
-	if len(f.list) == 0 {
-		f.list = nil // an idle connection keeps no list
-	}
 }
 
 // maxRecords bounds how far SACK blocks may cut the flight into pieces: a peer that sacks every other byte is not believed

@@ -25,9 +25,9 @@ func (t *Table) recoverFromTimeout(now Time, c *Conn) {
 	if first || c.retries > 1 {
 		c.recovery.forward = forwardFirst
 	}
-	c.snd.flight.reneged()
-	c.snd.flight.loseAll()
-	c.snd.dupAcks, c.snd.away = 0, 0
+	c.flight.reneged()
+	c.flight.loseAll()
+	c.snd.dupAcks, c.away = 0, 0
 	c.tlp = lossProbe{}
 	c.stopTimer(timerReorder)
 	c.stopTimer(timerProbe)

@@ -39,7 +39,7 @@ type Info struct {
 
 // Info is an application call.
 func (t *Table) Info(now Time, c *Conn) Info {
-	f, st := &c.snd.flight, &c.stats
+	f, st := &c.flight, &c.stats
 	i := Info{
 		Flow: c.flow, State: c.state, Active: c.active, Congestion: c.cc.algorithm,
 		MSS: int(c.snd.mss), PathMTU: int(c.pathMTU),
@@ -53,13 +53,13 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		BytesRetransmitted: st.bytesRetransmitted, SegmentsIn: st.segmentsIn, SegmentsOut: st.segmentsOut,
 		Retransmits: st.retransmits, Timeouts: st.timeouts, DSACKs: st.dsacks,
 		Age: now.Sub(c.born), Idle: now.Sub(c.heard),
-		LossProbes: st.lossProbes, Undone: st.undone, Reordering: c.rack.reordered, ReorderingBy: int(c.rack.mult) + 1,
+		LossProbes: st.lossProbes, Undone: st.undone, Reordering: c.reorder.seen, ReorderingBy: int(c.reorder.mult) + 1,
 	}
 	if c.cc.ssthresh != infiniteSsth {
 		i.Ssthresh = int(c.cc.ssthresh)
 	}
 	i.limits(c.limits.after(now, c), c.limits.now)
-	for _, r := range c.rcv.ahead {
+	for _, r := range c.ahead {
 		i.OutOfOrder += r.len()
 	}
 	return i

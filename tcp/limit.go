@@ -43,11 +43,11 @@ func (l *limits) stop(now Time) {
 func (c *Conn) limitedBy() Limit {
 	unsent := c.unsent()
 	switch {
-	case unsent == 0 && c.snd.flight.empty():
+	case unsent == 0 && c.flight.empty():
 		return LimitIdle
 	case unsent > 0 && c.snd.windowRoom() < min(unsent, max(c.cwndRoom(), int(c.snd.mss))):
 		return LimitWindow
-	case unsent > 0 && c.cwndRoom() < min(unsent, int(c.snd.mss)) || c.snd.flight.lost > 0:
+	case unsent > 0 && c.cwndRoom() < min(unsent, int(c.snd.mss)) || c.flight.lost > 0:
 		return LimitCwnd
 	case c.wantWrite:
 		return LimitBuffer

@@ -113,7 +113,7 @@ func (t *Table) Accept(id ListenerID) *Conn {
 		}
 		c := t.conn(slot)
 		c.pending = false
-		if c.err == nil || c.rcv.buf.len > 0 {
+		if c.failure == 0 || c.rcv.buf.len > 0 {
 			return c
 		}
 		// Reset while it waited, and nothing to read: there is nothing to hand over.

@@ -220,7 +220,7 @@ func TestAttack_E07_scoreboardIsBounded(t *testing.T) {
 			}
 		}
 		c.check()
-		if n := len(c.conn.snd.flight.list); n > maxRecords+2 {
+		if n := len(c.conn.flight.list); n > maxRecords+2 {
 			c.Errorf("%d records", n)
 		}
 		c.send(seg{flags: ACK, seq: 1, ack: 100_001})
@@ -239,11 +239,11 @@ func TestLoss_noReorderingSeenWithoutIt(t *testing.T) {
 			c.advance(10 * Millisecond)
 			c.send(seg{flags: ACK, seq: 1, ack: 2001})
 			c.send(seg{flags: ACK, seq: 1, ack: 4001, sacks: []span{{5001, 6001}}})
-			if c.conn.rack.reordered {
+			if c.conn.reorder.seen {
 				c.Error("everything arrived in order")
 			}
 			c.send(seg{flags: ACK, seq: 1, ack: 6001})
-			if !c.conn.rack.reordered {
+			if !c.conn.reorder.seen {
 				c.Error("what was sent earlier arrived later (RFC 8985, section 6.2, step 3)")
 			}
 		})

@@ -95,7 +95,7 @@ func (t *Table) packetTooBig(now Time, c *Conn, mtu int) Drop {
 	c.sizeSegments()
 	t.counters.PathMTUReduced++
 	if int(c.snd.mss) < old {
-		f := &c.snd.flight
+		f := &c.flight
 		for i := range f.list {
 			if f.list[i].len() > int(c.snd.mss) {
 				f.lose(i)

@@ -3,15 +3,19 @@ package tcp
 // rack is the state of the loss detection by time: what was sent a reordering window before something that has arrived is
 // lost (RFC 8985).
 type rack struct {
-	rtt       Duration // RACK.rtt: of the most recently sent segment that was delivered
-	sent      Time     // RACK.xmit_ts
-	end       Seq      // RACK.end_seq
-	fack      Seq      // RACK.fack: highest sequence number delivered
-	reordered bool     // RACK.reordering_seen
-	inRound   bool     // a DSACK was seen since round was set
-	round     Seq      // RACK.dsack_round
-	mult      uint8    // RACK.reo_wnd_mult, less one
-	persist   uint8    // RACK.reo_wnd_persist
+	rtt  Duration // RACK.rtt: of the most recently sent segment that was delivered
+	sent Time     // RACK.xmit_ts
+	end  Seq      // RACK.end_seq
+	fack Seq      // RACK.fack: highest sequence number delivered
+}
+
+// reordering is what a connection has learnt of it.
+type reordering struct {
+	seen    bool  // RACK.reordering_seen
+	inRound bool  // a DSACK was seen since round was set
+	round   Seq   // RACK.dsack_round
+	mult    uint8 // RACK.reo_wnd_mult, less one
+	persist uint8 // RACK.reo_wnd_persist
 }
 
 const (
@@ -21,9 +25,6 @@ const (
 
 // update takes what was delivered (RFC 8985, section 6.2, steps 1 to 3).
 func (r *rack) update(d *delivery) {
-	if d.reordered {
-		r.reordered = true
-	}
 	if !d.any {
 		return
 	}
@@ -36,7 +37,7 @@ func (r *rack) update(d *delivery) {
 
 // adapt widens the reordering window once in a round trip that brings DSACKs: something was taken for lost too early (RFC
 // 8985, section 6.2, step 4). DSACKs of loss probes say nothing of reordering, as in Linux.
-func (r *rack) adapt(c *Conn, d *delivery) {
+func (r *reordering) adapt(c *Conn, d *delivery) {
 	if r.inRound && r.round.LessEq(c.snd.una) {
 		r.inRound = false
 	}
@@ -48,7 +49,7 @@ func (r *rack) adapt(c *Conn, d *delivery) {
 }
 
 // recovered: "Reset the window after 16 DSACK-free recoveries."
-func (r *rack) recovered() {
+func (r *reordering) recovered() {
 	if r.persist > 0 {
 		r.persist--
 	}
@@ -58,8 +59,8 @@ func (r *rack) recovered() {
 }
 
 // window is RACK_update_reo_wnd (RFC 8985, section 6.2, step 4).
-func (r *rack) window(c *Conn) Duration {
-	if !r.reordered && (c.recovery.kind != recoverNone || c.snd.flight.sacked >= dupThresh*int(c.snd.mss)) {
+func (r *reordering) window(c *Conn) Duration {
+	if !r.seen && (c.recovery.kind != recoverNone || c.flight.sacked >= dupThresh*int(c.snd.mss)) {
 		return 0
 	}
 	return min((Duration(r.mult)+1)*c.rtt.min/4, c.rtt.srtt)
@@ -68,11 +69,11 @@ func (r *rack) window(c *Conn) Duration {
 // detectLoss marks what must be lost by now, retransmissions too, and sets the timer for what may become so (RFC 8985,
 // section 6.2, step 5). It reports whether it marked anything.
 func (t *Table) detectLoss(now Time, c *Conn) bool {
-	r, f := &c.rack, &c.snd.flight
+	r, f := &c.rack, &c.flight
 	if !c.sack || f.sacked == 0 && c.recovery.kind == recoverNone || f.empty() {
 		return false
 	}
-	reo := r.window(c)
+	reo := c.reorder.window(c)
 	var wait Duration
 	found := false
 	for i := range f.list {

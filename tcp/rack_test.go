@@ -6,26 +6,26 @@ func TestRACK_windowGrowsWithDSACKs(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.inFlight(sacking, 6)
 		c.advance(10 * Millisecond)
-		c.conn.rack.reordered = true
+		c.conn.reorder.seen = true
 		c.conn.rtt.min = 8 * Millisecond
-		narrow := c.conn.rack.window(c.conn)
+		narrow := c.conn.reorder.window(c.conn)
 		c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, 2001}}})
 		c.advanceToTimer()
 		c.want("taken for lost", seg{flags: ACK, seq: 1, ack: 1, len: 1000})
 		c.send(seg{flags: ACK, seq: 1, ack: 2001})
 		c.send(seg{flags: ACK, seq: 1, ack: 2001, sacks: []span{{1, 1001}}})
-		if w := c.conn.rack.window(c.conn); narrow != 2*Millisecond || w != 2*narrow {
+		if w := c.conn.reorder.window(c.conn); narrow != 2*Millisecond || w != 2*narrow {
 			c.Errorf("from %d to %d us, want twice as long (RFC 8985, section 6.2, step 4)", narrow/Microsecond, w/Microsecond)
 		}
 		c.send(seg{flags: ACK, seq: 1, ack: 2001, sacks: []span{{1, 1001}}})
-		if w := c.conn.rack.window(c.conn); w != 2*narrow {
+		if w := c.conn.reorder.window(c.conn); w != 2*narrow {
 			c.Errorf("%d us: once in a round trip", w/Microsecond)
 		}
 		c.send(seg{flags: ACK, seq: 1, ack: 6001})
 		c.write(6001, 1000)
 		c.received(10 * Millisecond)
 		c.send(seg{flags: ACK, seq: 1, ack: 7001, sacks: []span{{1, 1001}}})
-		if w := c.conn.rack.window(c.conn); w != 3*narrow {
+		if w := c.conn.reorder.window(c.conn); w != 3*narrow {
 			c.Errorf("%d us after the next round", w/Microsecond)
 		}
 	})
@@ -34,7 +34,7 @@ func TestRACK_windowGrowsWithDSACKs(t *testing.T) {
 func TestRACK_windowShrinksAfter16Recoveries(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.inFlight(sacking, 1)
-		r := &c.conn.rack
+		r := &c.conn.reorder
 		r.mult, r.persist = 3, rackPersist
 		at := 1001
 		c.received(10 * Millisecond)

@@ -76,8 +76,5 @@ func (r *ranges) dropBefore(s Seq) Seq {
 		i++
 	}
 	*r = slices.Delete(*r, 0, i)
-	if len(*r) == 0 {
-		*r = nil
-	}
 	return s
 }

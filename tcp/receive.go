@@ -34,7 +34,7 @@ func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
 		return DropDuplicate
 	}
 	b := s.payload[x.start.Sub(start):x.end.Sub(start)]
-	if x.start == c.rcv.nxt && len(c.rcv.ahead) == 0 {
+	if x.start == c.rcv.nxt && len(c.ahead) == 0 {
 		return t.receiveInOrder(now, c, x, b, len(s.payload))
 	}
 	return t.receiveAhead(c, x, b)
@@ -65,17 +65,20 @@ func (t *Table) receiveInOrder(now Time, c *Conn, x span, b []byte, all int) Dro
 func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	c.ackNow = true
 	t.want(c)
-	if x.start != c.rcv.nxt && !c.rcv.ahead.fits(x) {
+	if x.start != c.rcv.nxt && !c.ahead.fits(x) {
 		return DropRanges
 	}
+	if !t.engage(c) {
+		return DropMemory
+	}
 	drop, fresh := DropNone, false
-	for g := c.rcv.ahead.gap(x); g.start != g.end; g = c.rcv.ahead.gap(span{g.end, x.end}) {
+	for g := c.ahead.gap(x); g.start != g.end; g = c.ahead.gap(span{g.end, x.end}) {
 		fresh = true
 		// With the pages of the holes before: bytes kept ahead must not starve those that let the application have them.
 		n := c.rcv.buf.cover(&t.pool, g.start, g.len())
 		c.rcv.buf.store(&t.pool, g.start, b[g.start.Sub(x.start):][:n])
 		if n > 0 {
-			c.rcv.ahead.add(span{g.start, g.start.Add(n)})
+			c.ahead.add(span{g.start, g.start.Add(n)})
 			c.stats.bytesReceived += uint64(n)
 		}
 		if n < g.len() {
@@ -83,13 +86,13 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 			break
 		}
 	}
-	c.rcv.buf.trim(&t.pool, len(c.rcv.ahead) > 0)
+	c.rcv.buf.trim(&t.pool, len(c.ahead) > 0)
 	if !fresh {
 		t.noteDuplicate(c, x)
 		drop = DropDuplicate
 	}
 	c.noteRecent(x.start)
-	if nxt := c.rcv.ahead.dropBefore(c.rcv.nxt); nxt != c.rcv.nxt {
+	if nxt := c.ahead.dropBefore(c.rcv.nxt); nxt != c.rcv.nxt {
 		c.rcv.buf.len += uint32(nxt.Sub(c.rcv.nxt))
 		c.rcv.nxt = nxt
 		t.readable(c)
@@ -101,8 +104,8 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 // first (RFC 2018, section 4). Several segments of one range must not push out the others: one acknowledgement may answer
 // them all, and a range that it leaves out is sent again for nothing.
 func (c *Conn) noteRecent(at Seq) {
-	r := &c.rcv.recent
-	x, _ := c.rcv.ahead.covering(at)
+	r := &c.recent
+	x, _ := c.ahead.covering(at)
 	i := 0
 	for i < len(r)-1 && (r[i].Less(x.start) || !r[i].Less(x.end)) {
 		i++
@@ -113,8 +116,8 @@ func (c *Conn) noteRecent(at Seq) {
 
 // noteDuplicate lets the next acknowledgement report x as received twice (RFC 2883, section 4).
 func (t *Table) noteDuplicate(c *Conn, x span) {
-	if c.sack && x.start.Less(x.end) {
-		c.rcv.dsack = x
+	if c.sack && x.start.Less(x.end) && t.engage(c) {
+		c.dsack = x
 	}
 	t.counters.DuplicatesIn++
 }
@@ -122,8 +125,8 @@ func (t *Table) noteDuplicate(c *Conn, x span) {
 // sackBlocks returns the blocks to report, at most n: a duplicate first, then the ranges of the latest segments, then others.
 func (c *Conn) sackBlocks(dst []span, n int) []span {
 	dst = dst[:0]
-	if c.rcv.dsack.start != c.rcv.dsack.end && n > 0 {
-		dst = append(dst, c.rcv.dsack)
+	if c.dsack.start != c.dsack.end && n > 0 {
+		dst = append(dst, c.dsack)
 	}
 	first := len(dst)
 	add := func(r span) {
@@ -136,16 +139,16 @@ func (c *Conn) sackBlocks(dst []span, n int) []span {
 			dst = append(dst, r)
 		}
 	}
-	if len(c.rcv.ahead) == 0 {
+	if len(c.ahead) == 0 {
 		return dst
 	}
-	for _, at := range c.rcv.recent {
-		if r, ok := c.rcv.ahead.covering(at); ok {
+	for _, at := range c.recent {
+		if r, ok := c.ahead.covering(at); ok {
 			add(r)
 		}
 	}
-	for i := 0; i < len(c.rcv.ahead) && len(dst) < n; i++ {
-		add(c.rcv.ahead[i])
+	for i := 0; i < len(c.ahead) && len(dst) < n; i++ {
+		add(c.ahead[i])
 	}
 	return dst
 }
@@ -157,7 +160,7 @@ func (t *Table) arriveFin(now Time, c *Conn, s *segment) {
 	}
 	if s.flags.has(FIN) && !c.rcv.fin {
 		at := s.end() - 1
-		if c.rcv.nxt.LessEq(at) && at.LessEq(c.rcv.adv) && (len(c.rcv.ahead) == 0 || c.rcv.ahead[len(c.rcv.ahead)-1].end.LessEq(at)) {
+		if c.rcv.nxt.LessEq(at) && at.LessEq(c.rcv.adv) && (len(c.ahead) == 0 || c.ahead[len(c.ahead)-1].end.LessEq(at)) {
 			c.rcv.fin, c.rcv.finAt = true, at
 		}
 		if at != c.rcv.nxt { // disorder is acknowledged at once (RFC 5681, section 4.2)
@@ -206,7 +209,7 @@ func (c *Conn) advertise() uint16 {
 	w := edge.Sub(c.rcv.nxt)
 	field := w >> c.rcv.scale
 	if c.rcv.nxt.Add(field << c.rcv.scale).Less(c.rcv.adv) {
-		up, most := (field+1)<<c.rcv.scale, c.opts.ReceiveBuffer
+		up, most := (field+1)<<c.rcv.scale, int(c.rcv.max)
 		if c.rcv.nxt.Add(up).Sub(c.rcv.buf.front) <= most+most/8+1<<c.rcv.scale {
 			field++
 		}
@@ -251,12 +254,12 @@ func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	}
 	// What the path itself needs stays: four times what came in its own round trip, without the queue.
 	path := 4 * int(c.rcv.copied) / int(max(elapsed/max(c.rtt.min, Microsecond), 1))
-	if floor := uint32(min(max(standingFloor, path), c.opts.ReceiveBuffer)); t.standing && c.rcv.limit > floor {
+	if floor := uint32(min(max(standingFloor, path), int(c.rcv.max))); t.standing && c.rcv.limit > floor {
 		c.rcv.limit = max(c.rcv.limit-c.rcv.limit/4, floor)
 		c.rcv.copied, c.rcv.measured = 0, now
 		return
 	}
-	want := min(4*int(c.rcv.copied)+16*int(c.rcv.mss), c.opts.ReceiveBuffer)
+	want := min(4*int(c.rcv.copied)+16*int(c.rcv.mss), int(c.rcv.max))
 	if want > int(c.rcv.limit) && !t.cfg.Memory.Pressure() {
 		c.rcv.limit = uint32(want)
 	}

@@ -23,7 +23,8 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	t.probeAcked(now, c, s.ack, d)
 	if c.sack {
 		c.rack.update(d)
-		c.rack.adapt(c, d)
+		c.reorder.seen = c.reorder.seen || d.reordered
+		c.reorder.adapt(c, d)
 	}
 	if c.undo.spurious(c, s, d) || c.recovery.kind == recoverTimeout && c.forwardStep(d) && c.undo.valid && c.undo.timeout {
 		t.takeBack(c, d)
@@ -60,7 +61,7 @@ func (t *Table) findLosses(now Time, c *Conn, d *delivery) bool {
 // detectLossByDuplicates is fast retransmit for a peer without SACK: RFC 5681, section 3.2, and RFC 6582 for the partial
 // acknowledgements that follow.
 func (t *Table) detectLossByDuplicates(c *Conn, d *delivery) bool {
-	f := &c.snd.flight
+	f := &c.flight
 	if f.empty() {
 		return false
 	}
@@ -101,7 +102,7 @@ func (t *Table) duplicateAck(c *Conn) {
 }
 
 // leftNetwork counts the segment that a duplicate acknowledgement was sent for.
-func (c *Conn) leftNetwork() { c.snd.away = min(c.snd.away+int(c.snd.mss), c.snd.nxt.Sub(c.snd.una)) }
+func (c *Conn) leftNetwork() { c.away = min(c.away+int(c.snd.mss), c.snd.nxt.Sub(c.snd.una)) }
 
 // enterRecovery reduces the window, once for all the losses of one flight (RFC 5681, section 3.2; RFC 6675, section 5).
 func (t *Table) enterRecovery(now Time, c *Conn, d *delivery) {
@@ -129,13 +130,13 @@ func (t *Table) leaveRecovery(c *Conn) {
 }
 
 func (c *Conn) endRecovery() {
-	c.rack.recovered()
+	c.reorder.recovered()
 	c.recovery = recovery{until: c.recovery.until}
-	c.snd.dupAcks, c.snd.away = 0, 0
+	c.snd.dupAcks, c.away = 0, 0
 }
 
 // inflight is what is believed to be in the network.
-func (c *Conn) inflight() int { return max(c.snd.flight.pipe-c.snd.away, 0) }
+func (c *Conn) inflight() int { return max(c.flight.pipe-c.away, 0) }
 
 // cwndRoom returns how many bytes the congestion window lets leave now.
 func (c *Conn) cwndRoom() int { return int(c.cc.cwnd) - c.inflight() }

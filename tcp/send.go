@@ -15,7 +15,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 	case c.tlp.due && t.emitProbe(now, c, out):
 		return true
 	}
-	if i, ok := c.snd.flight.firstLost(); ok && c.mayRetransmit(now, c.snd.flight.list[i].len()) {
+	if i, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.list[i].len()) {
 		t.emitLost(now, c, i, out)
 		return true
 	}
@@ -46,7 +46,7 @@ func (c *Conn) mayRetransmit(now Time, n int) bool {
 		}
 		c.recovery.forward = forwardOff
 	}
-	return c.cwndRoom() >= min(n, int(c.snd.mss)) || c.snd.flight.pipe == 0 || c.recovery.first
+	return c.cwndRoom() >= min(n, int(c.snd.mss)) || c.flight.pipe == 0 || c.recovery.first
 }
 
 // windowRoom returns how far the peer's window reaches beyond SND.NXT; a window that shrank gives a negative number.
@@ -60,13 +60,13 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	if unsent == 0 {
 		return 0, fin && c.finAllowed()
 	}
-	if c.snd.flight.empty() && now.Sub(c.lastSent) > c.rtt.rto() {
+	if c.flight.empty() && now.Sub(c.lastSent) > c.rtt.rto() {
 		c.cc.restart(now, now.Sub(c.lastSent), c.rtt.rto())
 		c.lastSent = now
 	}
 	mss := int(c.segmentPayload())
 	room, window := c.cwndRoom(), c.snd.windowRoom()
-	if c.snd.flight.pipe == 0 {
+	if c.flight.pipe == 0 {
 		room = max(room, mss)
 	}
 	room = c.forwardRoom(room)
@@ -98,7 +98,7 @@ func (c *Conn) finAllowed() bool { return synchronized.has(c.state) }
 
 // segmentPayload is the payload of a full segment that leaves now: SACK blocks take their room only while there are any.
 func (c *Conn) segmentPayload() uint16 {
-	if c.sack && (len(c.rcv.ahead) > 0 || c.rcv.dsack.start != c.rcv.dsack.end) {
+	if c.sack && (len(c.ahead) > 0 || c.dsack.start != c.dsack.end) {
 		w := optionWriter{}
 		if c.timestamps {
 			w.n = timestampsLen
@@ -123,10 +123,10 @@ func (t *Table) writeOptions(now Time, c *Conn) {
 	if c.timestamps {
 		w.timestamps(c.tsNow(now), c.tsRecent)
 	}
-	if c.sack && (len(c.rcv.ahead) > 0 || c.rcv.dsack.start != c.rcv.dsack.end) {
+	if c.sack && (len(c.ahead) > 0 || c.dsack.start != c.dsack.end) {
 		var blocks [maxSACKBlocks]span
 		w.sack(c.sackBlocks(blocks[:], w.sackRoom()))
-		c.rcv.dsack = span{}
+		c.dsack = span{}
 	}
 }
 
@@ -150,7 +150,7 @@ func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, out *ip.Outgoing) {
 		c.snd.finSent = true
 	}
 	c.snd.nxt = x.end
-	c.snd.flight.push(x, now)
+	c.flight.push(x, now)
 	c.prr.out += n
 	c.force = false
 	c.stats.bytesSent += uint64(n)
@@ -163,7 +163,7 @@ func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, out *ip.Outgoing) {
 
 // emitLost sends the first lost stretch again, as much of it as a super-packet takes.
 func (t *Table) emitLost(now Time, c *Conn, i int, out *ip.Outgoing) {
-	s := c.snd.flight.list[i]
+	s := c.flight.list[i]
 	mss := int(c.segmentPayload())
 	room := max(c.cwndRoom()/mss*mss, mss)
 	x := span{s.start, s.end}
@@ -182,7 +182,7 @@ func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
 	if fin {
 		data.end--
 	}
-	c.snd.flight.resent(i, x, now)
+	c.flight.resent(i, x, now)
 	c.prr.out += data.len()
 	c.undo.resent(now, c, x.len())
 	t.transmit(now, c, data, fin, mss, out)
@@ -244,7 +244,7 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	first := flags == SYN
 	w.mss(t.ourMSS(&c.flow))
 	if first || c.rcv.scale != 0 || c.snd.scale != 0 {
-		w.windowScale(windowScale(c.opts.ReceiveBuffer))
+		w.windowScale(windowScale(int(c.rcv.max)))
 	}
 	if first || c.sack {
 		w.sackPermitted()
@@ -253,7 +253,7 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 		w.timestamps(c.tsNow(now), c.tsRecent)
 	}
 	h := header{
-		flow: &c.flow, seq: c.snd.iss, flags: flags, window: synWindow(c.opts.ReceiveBuffer), options: w.bytes(),
+		flow: &c.flow, seq: c.snd.iss, flags: flags, window: synWindow(int(c.rcv.max)), options: w.bytes(),
 		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
 	}
 	if !first {
@@ -275,7 +275,7 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 // armPersist starts probing when data waits, nothing is under way that would bring an acknowledgement, and the window is what
 // holds it back.
 func (t *Table) armPersist(now Time, c *Conn) {
-	if c.unsent() == 0 || !c.snd.flight.empty() || c.deadlines[timerPersist] != 0 || !synchronized.has(c.state) {
+	if c.unsent() == 0 || !c.flight.empty() || c.deadlines[timerPersist] != 0 || !synchronized.has(c.state) {
 		return
 	}
 	t.setTimer(c, timerPersist, now.Add(c.rtt.rto()))

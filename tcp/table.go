@@ -18,6 +18,9 @@ type Table struct {
 	pool    pool
 	flows   map[Flow]ref
 	conns   slab[Conn]
+	busies  slab[busy]
+	idle    busy // of every connection that has none of its own; nothing is written here
+	sets    optionSets
 	halves  slab[half]
 	waits   timeWaits
 	paths   pathCache
@@ -25,6 +28,7 @@ type Table struct {
 	due     []uint32
 	nConns  int
 	nHalves int
+	nBusies int // those charged
 
 	halfWheel wheel
 	listeners []listener
@@ -133,7 +137,10 @@ func (t *Table) arrive(now Time, p *ip.Packet) Drop {
 	}
 	switch r.kind() {
 	case refConn:
-		return t.arriveConn(now, t.conn(r.index()), s)
+		c := t.conn(r.index())
+		d := t.arriveConn(now, c, s)
+		t.rest(c)
+		return d
 	case refHalf:
 		return t.arriveHalf(now, r.index(), s)
 	default:
@@ -190,7 +197,11 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 	}
 	i := t.conns.get()
 	c := t.conn(i)
-	*c = Conn{flow: *f, slot: i, live: true, opts: o.withDefaults(), born: now, heard: now, lastSent: now, stalled: now}
+	*c = Conn{
+		flow: *f, slot: i, live: true, opts: t.sets.of(o.withDefaults()), busy: &t.idle,
+		born: now, heard: now, lastSent: now, stalled: now,
+	}
+	c.rcv.max = uint32(c.opts.ReceiveBuffer)
 	c.pathMTU = t.pathMTU(now, f.Remote)
 	c.tsOffset = t.secret.timestampOffset(f)
 	t.nConns++
@@ -216,7 +227,8 @@ func (t *Table) free(c *Conn) {
 	c.rcv.buf.clear(&t.pool)
 	t.wheel.cancel(c.slot)
 	c.live, c.queued = false, false
-	c.snd.flight, c.rcv.ahead, c.err = flight{}, nil, nil
+	t.disengage(c)
+	c.opts = nil
 	t.nConns--
 	t.cfg.Memory.Release(connSize)
 	t.conns.put(c.slot)
@@ -257,6 +269,7 @@ func (t *Table) Poll(now Time, out *ip.Outgoing) bool {
 		}
 		c.queued = false
 		if t.emit(now, c, out) {
+			t.rest(c)
 			t.want(c)
 			return true
 		}

@@ -161,7 +161,7 @@ func (t *Table) keepAliveTimeout(now Time, c *Conn) {
 		t.setTimer(c, timerKeepAlive, c.heard.Add(k.Idle))
 		return
 	}
-	if !c.snd.flight.empty() || c.unsent() > 0 {
+	if !c.flight.empty() || c.unsent() > 0 {
 		t.setTimer(c, timerKeepAlive, now.Add(k.Interval)) // the retransmission or persist timer is at it already
 		return
 	}

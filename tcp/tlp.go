@@ -22,7 +22,7 @@ const probeSlack = 2 * Millisecond
 // probeable tells whether nothing else will find a loss out: "... unless it is already in fast recovery, RTO recovery, or
 // segments have been SACKed" (RFC 8985, section 7.2).
 func (c *Conn) probeable() bool {
-	f := &c.snd.flight
+	f := &c.flight
 	return c.sack && c.recovery.kind == recoverNone && !f.empty() && f.sacked == 0 && f.lost == 0
 }
 
@@ -72,8 +72,8 @@ func (t *Table) emitProbe(now Time, c *Conn, out *ip.Outgoing) bool {
 		t.emitNew(now, c, n, c.snd.fin && n == c.unsent(), out)
 	} else {
 		c.tlp.again = true
-		i := c.snd.flight.isolateLast(int(c.snd.mss), c.snd.finSent)
-		s := c.snd.flight.list[i]
+		i := c.flight.isolateLast(int(c.snd.mss), c.snd.finSent)
+		s := c.flight.list[i]
 		t.resend(now, c, i, span{s.start, s.end}, out)
 	}
 	c.tlp.end = c.snd.nxt

@@ -113,7 +113,7 @@ func TestTLP_duplicateIsNoCongestion(t *testing.T) {
 			if i := c.table.Info(c.now, c.conn); i.Ssthresh != 0 {
 				c.Errorf("%s: both arrived (RFC 8985, section 7.4): %+v", how, i)
 			}
-			if c.conn.rack.mult != 0 {
+			if c.conn.reorder.mult != 0 {
 				c.Errorf("%s: the probe's duplicate says nothing of reordering", how)
 			}
 		})

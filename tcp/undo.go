@@ -18,7 +18,7 @@ type undo struct {
 // remember is called before the window is reduced.
 func (u *undo) remember(c *Conn, timeout bool) {
 	*u = undo{valid: true, timeout: timeout, marker: c.snd.una, before: c.cc}
-	if n, first := c.snd.flight.repeated(); n > 0 { // a loss probe: its duplicate will be reported too
+	if n, first := c.flight.repeated(); n > 0 { // a loss probe: its duplicate will be reported too
 		u.any, u.bytes, u.stamp = true, n, c.tsNow(first)
 	}
 }
@@ -73,12 +73,12 @@ func (t *Table) takeBack(c *Conn, d *delivery) {
 		}
 	} else {
 		t.counters.RecoveriesUndone++
-		c.rack.reordered = true // or it would not have been taken for lost
+		c.reorder.seen = true // or it would not have been taken for lost
 	}
 	c.stats.undone++
 	c.undo = undo{}
 	if c.recovery.kind != recoverNone {
-		c.snd.flight.findAll()
+		c.flight.findAll()
 		c.endRecovery()
 	}
 	t.want(c)

@@ -186,7 +186,7 @@ func TestWindow_roundingDoesNotOutgrowTheBuffer(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.quiet = true
 		c.accepted(modern)
-		c.conn.opts.ReceiveBuffer = 65536 // with the scale of a larger one
+		c.conn.rcv.max = 65536 // with the scale of a larger one
 		nxt := 1
 		for ; nxt < 64_000; nxt += 1000 {
 			c.send(seg{flags: ACK, seq: nxt, ack: 1, len: 1000})

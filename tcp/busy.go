@@ -1,0 +1,94 @@
+package tcp
+
+import "unsafe"
+
+// busy is what a connection needs only while bytes wait or are under way, lie beyond a hole, or a repair may still be taken
+// back. Connections share one that is empty, Table.idle, until the first of these; rest takes theirs away again. So an idle
+// one keeps a pointer of it, and what reads the fields need not ask.
+type busy struct {
+	flight flight
+	away   int // bytes that the duplicate acknowledgements of a peer without SACK say have left the network
+	rack   rack
+	tlp    lossProbe
+	prr    prr
+	undo   undo
+
+	ahead  ranges // received beyond a hole
+	recent [maxSACKBlocks]Seq
+	dsack  span
+
+	index   uint32 // in its slab
+	charged bool
+}
+
+const busySize = int(unsafe.Sizeof(busy{}))
+
+// keptRecords is how long a list may be that stays with its record for the next connection: short exchanges come and go
+// without allocation.
+const keptRecords = 64
+
+// engage gives c a record of its own, before anything is written there; false when the budget refuses.
+func (t *Table) engage(c *Conn) bool {
+	if c.busy != &t.idle {
+		return true
+	}
+	if !t.cfg.Memory.Charge(busySize) {
+		return false
+	}
+	t.nBusies++
+	t.takeBusy(c, true)
+	return true
+}
+
+// engageAnyway is engage for a FIN, which must not wait for memory.
+func (t *Table) engageAnyway(c *Conn) {
+	if !t.engage(c) {
+		t.takeBusy(c, false)
+	}
+}
+
+func (t *Table) takeBusy(c *Conn, charged bool) {
+	i := t.busies.get()
+	b := t.busies.at(i)
+	b.index, b.charged = i, charged
+	b.rack.fack = c.snd.una
+	for k := range b.recent {
+		b.recent[k] = c.rcv.nxt
+	}
+	c.busy = b
+}
+
+// disengage takes the record of c away, whatever is in it.
+func (t *Table) disengage(c *Conn) {
+	b := c.busy
+	if b == &t.idle {
+		return
+	}
+	c.busy = &t.idle
+	if b.charged {
+		t.nBusies--
+		t.cfg.Memory.Release(busySize)
+	}
+	sent, ahead := b.flight.list[:0], b.ahead[:0]
+	if cap(sent) > keptRecords {
+		sent = nil
+	}
+	if cap(ahead) > keptRecords {
+		ahead = nil
+	}
+	i := b.index
+	*b = busy{flight: flight{list: sent}, ahead: ahead}
+	t.busies.put(i)
+}
+
+// rest takes the record of c away when nothing in it counts any more.
+func (t *Table) rest(c *Conn) {
+	if c.busy != &t.idle && c.quiet() {
+		t.disengage(c)
+	}
+}
+
+func (c *Conn) quiet() bool {
+	return c.flight.empty() && c.snd.buf.len == 0 && c.snd.fin == c.snd.finSent && len(c.ahead) == 0 &&
+		c.dsack.start == c.dsack.end && !c.undo.valid && c.recovery.kind == recoverNone && !c.tlp.out
+}
