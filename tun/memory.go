@@ -51,6 +51,9 @@ func newMemoryEnd(mtu, queues, depth int) *Memory {
 	return m
 }
 
+// Name returns what stands for the name of an interface.
+func (m *Memory) Name() string { return "memory" }
+
 // Queues returns the number of queues.
 func (m *Memory) Queues() int { return len(m.queues) }
 
