@@ -182,6 +182,7 @@ func (k *checker) services() {
 		k.listen(path+".listen", s, places)
 		k.http(path, s.HTTP)
 		k.proxy(path, s)
+		k.datagram(path+".datagram", s)
 	}
 }
 
@@ -228,6 +229,31 @@ func (k *checker) proxy(path string, s Service) {
 	if s.Proxy.Network == "tcp" && err == nil && k.own(to.Addr().Unmap()) {
 		k.problem(path+".proxy.to", "name a backend on another host, or on the loopback address",
 			"%s is an address of tcpd itself, the connection would come back here for ever", to.Addr())
+	}
+}
+
+// datagram refuses a backend that is one of our addresses, and settings of a backend that is not there.
+func (k *checker) datagram(path string, s Service) {
+	g := s.Datagram
+	switch {
+	case s.Kind != "datagram":
+		return
+	case g.To == "" && g != defaultDatagram():
+		k.problem(path, `add to: "udp:127.0.0.1:53", or remove the other settings`, "only frames to a backend have settings, the echo has none")
+	}
+	if g.To == "" {
+		return
+	}
+	if g.IdleTimeout < time.Second {
+		k.problem(path+".idle_timeout", "write at least 1s", "%v is too short", g.IdleTimeout)
+	}
+	if g.AnswerWait < time.Millisecond {
+		k.problem(path+".answer_wait", "write a time, like 2s", "%v is too short", g.AnswerWait)
+	}
+	to, err := netip.ParseAddrPort(g.To)
+	if err == nil && k.own(to.Addr().Unmap()) {
+		k.problem(path+".to", "name a backend on another host, or on the loopback address",
+			"%s is an address of tcpd itself, which does not speak UDP", to.Addr())
 	}
 }
 

@@ -255,7 +255,9 @@ func TestStringRoundTrip(t *testing.T) {
 		"tun: {create: false, queues: 2, offload: off}\nservices: []\nmetrics: {listen: ':9320'}\n",
 		"tcp: {keepalive: off, user_timeout: 1m30s, receive_buffer: 4MiB, send_buffer: 64kB, congestion: reno, nodelay: false}\n",
 		"services:\n- {name: a, listen: ':80', http: {body: \"\\\"x\\\" \\u00e9\\n\"}}\n" +
-			"- {name: b, listen: '[fd77::2]:81', proxy: {to: 'unix:/run/x y.sock', proxy_protocol: v1, dial_timeout: 90s, pending: 3}}\n",
+			"- {name: b, listen: '[fd77::2]:81', proxy: {to: 'unix:/run/x y.sock', proxy_protocol: v1, dial_timeout: 90s, pending: 3}}\n" +
+			"- {name: c, listen: ':82', datagram: {}}\n" +
+			"- {name: d, listen: ':83', datagram: {to: 'udp:[::1]:53', idle_timeout: 90s, answer_wait: 500ms, max_answer: 512}}\n",
 	} {
 		wantSame(t, mustParse(t, text))
 	}

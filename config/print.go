@@ -66,8 +66,20 @@ func (s Service) settings() string {
 		p := s.Proxy
 		return fmt.Sprintf("proxy: {to: %s, proxy_protocol: %q, dial_timeout: %s, pending: %d, half_close_timeout: %s}",
 			strconv.Quote(p.Backend()), p.ProxyProtocol, duration(p.DialTimeout), p.Pending, duration(p.HalfCloseTimeout))
+	case s.Kind == "datagram" && s.Datagram.To != "":
+		g := s.Datagram
+		return fmt.Sprintf("datagram: {to: %s, idle_timeout: %s, answer_wait: %s, max_answer: %d}",
+			strconv.Quote(g.Backend()), duration(g.IdleTimeout), duration(g.AnswerWait), g.MaxAnswer)
 	}
 	return s.Kind + ": {}"
+}
+
+// Backend returns where the frames go the way the file has it, empty for the echo.
+func (g Datagram) Backend() string {
+	if g.To == "" {
+		return ""
+	}
+	return "udp:" + g.To
 }
 
 // Backend returns where the proxy leads the way the file has it.

@@ -17,10 +17,12 @@ type Service struct {
 	Kind   string         // one of Kinds
 	HTTP   HTTP           // with Kind "http"
 	Proxy  Proxy          // with Kind "proxy"
+
+	Datagram Datagram // with Kind "datagram"
 }
 
 // Kinds are what a service can be: the key below the service that says so.
-var Kinds = []string{"echo", "discard", "daytime", "chargen", "http", "proxy"}
+var Kinds = []string{"echo", "discard", "daytime", "chargen", "http", "proxy", "datagram"}
 
 // HTTP answers with files, with a fixed text, or, when both are empty, with a page about the visitor's own connection.
 type HTTP struct {
@@ -42,6 +44,32 @@ var ProxyProtocols = []string{"off", "v1", "v2"}
 
 func defaultProxy() Proxy {
 	return Proxy{ProxyProtocol: "off", DialTimeout: 10 * time.Second, Pending: 1024, HalfCloseTimeout: time.Hour}
+}
+
+// Datagram carries frames to a backend as UDP datagrams, and back. Without a backend frames are echoed.
+type Datagram struct {
+	To          string        // "host:port" of UDP; empty: echo
+	IdleTimeout time.Duration // of both directions
+	AnswerWait  time.Duration // for answers after the client's FIN
+	MaxAnswer   int           // bytes
+}
+
+func defaultDatagram() Datagram {
+	return Datagram{IdleTimeout: time.Minute, AnswerWait: 2 * time.Second, MaxAnswer: 65535}
+}
+
+// parseUDPBackend returns the address of udp:host:port.
+func parseUDPBackend(s string) (string, error) {
+	const hint = `write "udp:127.0.0.1:53", "udp:[::1]:53" or "udp:name:53"`
+	address, ok := strings.CutPrefix(s, "udp:")
+	if !ok {
+		return "", wrong(hint, "%s does not name a backend of UDP", short(s))
+	}
+	b, err := parseBackend(address)
+	if err != nil || b.network != "tcp" {
+		return "", wrong(hint, "%s does not name a backend of UDP", short(s))
+	}
+	return b.address, nil
 }
 
 // parseServiceName wants a word that is fit to be the label of a metric.
@@ -146,6 +174,12 @@ func (d *decoder) kind(s *Service, kind string) field {
 				n = &node{kind: mapping, at: n.at}
 			}
 			defer d.required(path, n, "to")
+		case "datagram":
+			s.Datagram = defaultDatagram()
+			settings["to"] = value(d, &s.Datagram.To, parseUDPBackend)
+			settings["idle_timeout"] = value(d, &s.Datagram.IdleTimeout, parseDuration)
+			settings["answer_wait"] = value(d, &s.Datagram.AnswerWait, parseDuration)
+			settings["max_answer"] = value(d, &s.Datagram.MaxAnswer, integer(1, 65535, " bytes"))
 		}
 		d.mapping(settings)(path, n)
 	}

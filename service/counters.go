@@ -18,6 +18,8 @@ type Snapshot struct {
 	Active       int64              // connections being served
 	Pending      int64              // dials to the backend under way, with the client's handshake that follows
 	Ended        [NumReasons]uint64 // by reason
+	Framed       bool               // the service is a Datagram
+	Frames       FrameCounts
 }
 
 // Snapshot reads the counters. Each is exact; together they are a moment apart.

@@ -172,6 +172,9 @@ func (p *linePipe) Write(b []byte) (int, error) {
 	return p.out.Write(b)
 }
 
+// SetWriteDeadline concerns what is written, not what is read.
+func (p *linePipe) SetWriteDeadline(t time.Time) error { return p.out.SetWriteDeadline(t) }
+
 func (p *linePipe) Done() <-chan struct{} { return p.over }
 
 func (p *linePipe) CloseWrite() error {

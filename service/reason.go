@@ -32,6 +32,9 @@ const (
 	BackendFailed                    // any other error of the backend's connection
 	HalfCloseTimeout                 // one side sent FIN, the other went quiet
 	AnswerCut                        // an HTTP answer ended before its Content-Length
+	BadFrame                         // a stream of datagrams has something else where a frame begins
+	TruncatedFrame                   // a stream of datagrams ended within a frame
+	IdleTimeout                      // neither side of a stream of datagrams said anything
 	Panicked                         // a programming error in a service
 	NumReasons         = iota
 )
@@ -42,7 +45,8 @@ var reasonNames = [NumReasons]string{
 	DialFailed: "dial_failed", Finished: "finished", ClientReset: "client_reset", ClientTimeout: "client_timeout",
 	ClientUnreachable: "client_unreachable", ClientFailed: "client_failed", BackendReset: "backend_reset",
 	BackendTimeout: "backend_timeout", BackendUnreachable: "backend_unreachable", BackendFailed: "backend_failed",
-	HalfCloseTimeout: "half_close_timeout", AnswerCut: "answer_cut", Panicked: "panicked",
+	HalfCloseTimeout: "half_close_timeout", AnswerCut: "answer_cut", BadFrame: "bad_frame",
+	TruncatedFrame: "truncated_frame", IdleTimeout: "idle_timeout", Panicked: "panicked",
 }
 
 // String returns the reason as the label of a metric.

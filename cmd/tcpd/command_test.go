@@ -30,6 +30,8 @@ func TestCommandLine(t *testing.T) {
 		"reload_nobody":     "reload --socket /nonexistent/tcpd.sock",
 		"status_nobody":     "status --config testdata/warning.yaml",
 		"reload_broken":     "reload --config " + broken + "tab.yaml",
+		"datagram_help":     "datagram --help",
+		"datagram_nothing":  "datagram",
 		"status_both":       "status --config testdata/warning.yaml --socket /x",
 	} {
 		t.Run(name, func(t *testing.T) {

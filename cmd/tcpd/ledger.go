@@ -47,6 +47,12 @@ func sum(a, b service.Snapshot) service.Snapshot {
 	for i := range b.Ended {
 		a.Ended[i] += b.Ended[i]
 	}
+	a.Framed = a.Framed || b.Framed
+	a.Frames.Received += b.Frames.Received
+	a.Frames.Sent += b.Frames.Sent
+	for i := range b.Frames.Dropped {
+		a.Frames.Dropped[i] += b.Frames.Dropped[i]
+	}
 	return a
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -141,6 +142,25 @@ var serviceFamilies = []struct {
 	{"pending_dials", "gauge", "Dials of a backend under way.", func(c service.Snapshot) float64 { return float64(c.Pending) }},
 }
 
+// exposeFrames writes what services of datagrams count.
+func exposeFrames(e *exposition, list []serviceCounts) {
+	list = slices.DeleteFunc(slices.Clone(list), func(s serviceCounts) bool { return !s.counts.Framed })
+	e.family("tcpd_service_frames_received_total", "counter", "Datagrams that came from clients.")
+	for _, s := range list {
+		e.sample("tcpd_service_frames_received_total", float64(s.counts.Frames.Received), "service", s.name)
+	}
+	e.family("tcpd_service_frames_sent_total", "counter", "Datagrams that went to clients.")
+	for _, s := range list {
+		e.sample("tcpd_service_frames_sent_total", float64(s.counts.Frames.Sent), "service", s.name)
+	}
+	e.family("tcpd_service_datagrams_dropped_total", "counter", "Datagrams that went no further, by reason.")
+	for _, s := range list {
+		for r, n := range s.counts.Frames.Dropped {
+			e.sample("tcpd_service_datagrams_dropped_total", float64(n), "service", s.name, "reason", service.FrameDrop(r).String())
+		}
+	}
+}
+
 func exposeServices(e *exposition, list []serviceCounts) {
 	for _, f := range serviceFamilies {
 		e.family("tcpd_service_"+f.name, f.kind, f.help)
@@ -154,4 +174,5 @@ func exposeServices(e *exposition, list []serviceCounts) {
 			e.sample("tcpd_service_ended_total", float64(n), "service", s.name, "reason", service.Reason(r).String())
 		}
 	}
+	exposeFrames(e, list)
 }

@@ -39,6 +39,11 @@ func newServer(s config.Service, log service.Log) server {
 			To: s.Proxy.Backend(), ProxyProtocol: proxyProtocols[s.Proxy.ProxyProtocol], PendingDials: s.Proxy.Pending,
 			DialTimeout: s.Proxy.DialTimeout, HalfCloseTimeout: s.Proxy.HalfCloseTimeout, Log: log,
 		}
+	case "datagram":
+		g := s.Datagram
+		return &service.Datagram{
+			To: g.Backend(), IdleTimeout: g.IdleTimeout, AnswerWait: g.AnswerWait, MaxAnswer: g.MaxAnswer, Log: log,
+		}
 	}
 	panic("a service of kind " + s.Kind + " got past the configuration's checks")
 }

@@ -31,8 +31,9 @@ var rules = map[string]rule{
 		module: []string{"tcpd/ip"},
 		others: []string{"golang.org/x/sys/unix", "golang.zx2c4.com/wireguard/tun", "github.com/vishvananda/netlink"},
 	},
-	"tcpd/service": {},
-	"tcpd/config":  {others: []string{"github.com/goccy/go-yaml"}},
+	"tcpd/service":          {module: []string{"tcpd/service/datagram"}},
+	"tcpd/service/datagram": {},
+	"tcpd/config":           {others: []string{"github.com/goccy/go-yaml"}},
 }
 
 // exceptions are pure values that live in a forbidden tree.
