@@ -101,7 +101,7 @@ func (t *Table) advanceUna(now Time, c *Conn, s *segment, d *delivery) {
 		data--
 	}
 	c.snd.buf.advance(&t.pool, data)
-	c.snd.buf.trim(&t.pool, false)
+	c.snd.buf.trim(&t.pool, c.pinned.has(pinWrite))
 	c.snd.una = s.ack
 	c.snd.small = maxSeq(c.snd.small, s.ack) // never left behind by half the circle
 	c.snd.dupAcks = 0

@@ -69,11 +69,8 @@ func (t *Table) choosePort(now Time, f Flow) (uint16, bool) {
 // Write is an application call: it copies what fits of b and returns how much that is. 0 and no error: the buffer is full,
 // EventWritable follows.
 func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
-	switch {
-	case c.failure != 0:
-		return 0, c.Err()
-	case c.snd.fin || !sending.has(c.state) && c.state != SynSent && c.state != SynReceived:
-		return 0, ErrClosed
+	if err := c.writeErr(); err != nil {
+		return 0, err
 	}
 	n := t.keepToSend(c, b[:min(len(b), c.sendRoom())])
 	if n < len(b) {
@@ -85,6 +82,17 @@ func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
 		return 0, ErrMemory // nothing is under way that could make room
 	}
 	return n, nil
+}
+
+// writeErr returns why nothing can be written any more.
+func (c *Conn) writeErr() error {
+	switch {
+	case c.failure != 0:
+		return c.Err()
+	case c.snd.fin || !sending.has(c.state) && c.state != SynSent && c.state != SynReceived:
+		return ErrClosed
+	}
+	return nil
 }
 
 // keepToSend puts b into the send buffer, as far as memory lets it, piece by piece: one long write must not take it all.
@@ -119,28 +127,37 @@ func (c *Conn) sendRoom() int { return max(c.sendLimit()-int(c.snd.buf.len), 0) 
 // Read is an application call: it copies received bytes into b. 0 and no error: nothing there yet, EventReadable follows.
 // io.EOF after the peer's FIN. Bytes that came before an error are still delivered.
 func (t *Table) Read(now Time, c *Conn, b []byte) (int, error) {
-	n := min(len(b), int(c.rcv.buf.len))
-	if n == 0 {
-		switch {
-		case len(b) == 0:
-			return 0, nil
-		case c.rcv.fin && c.rcv.finAt.Less(c.rcv.nxt):
-			return 0, io.EOF
-		case c.failure != 0:
-			return 0, c.Err()
-		case c.detached:
-			return 0, io.EOF
-		}
-		c.wantRead = true
-		return 0, nil
+	n, err := c.unread(len(b))
+	if n > 0 {
+		c.rcv.buf.load(&t.pool, c.rcv.buf.front, b[:n])
+		t.take(now, c, n)
 	}
-	c.rcv.buf.load(&t.pool, c.rcv.buf.front, b[:n])
+	return n, err
+}
+
+// unread returns how many of n bytes can be read, and why it is none.
+func (c *Conn) unread(n int) (int, error) {
+	switch {
+	case n == 0 || c.rcv.buf.len > 0:
+		return min(n, int(c.rcv.buf.len)), nil
+	case c.rcv.fin && c.rcv.finAt.Less(c.rcv.nxt):
+		return 0, io.EOF
+	case c.failure != 0:
+		return 0, c.Err()
+	case c.detached:
+		return 0, io.EOF
+	}
+	c.wantRead = true
+	return 0, nil
+}
+
+// take removes n bytes that the application has.
+func (t *Table) take(now Time, c *Conn, n int) {
 	c.rcv.buf.advance(&t.pool, n)
 	c.rcv.buf.trim(&t.pool, len(c.ahead) > 0)
 	if !c.detached {
 		t.consumed(now, c, n)
 	}
-	return n, nil
 }
 
 // CloseWrite is an application call: no more bytes follow; FIN is sent after the last one (RFC 9293, section 3.10.4).
@@ -237,7 +254,9 @@ func (t *Table) terminate(c *Conn, err error) {
 // ended cleans up after a connection that the table no longer finds.
 func (t *Table) ended(c *Conn) {
 	c.stopTimers()
-	c.snd.buf.clear(&t.pool)
+	if !c.pinned.has(pinWrite) {
+		c.snd.buf.clear(&t.pool)
+	}
 	t.disengage(c)
 	t.counters.Closed++
 	if c.released {

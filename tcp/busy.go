@@ -90,5 +90,5 @@ func (t *Table) rest(c *Conn) {
 
 func (c *Conn) quiet() bool {
 	return c.flight.empty() && c.snd.buf.len == 0 && c.snd.fin == c.snd.finSent && len(c.ahead) == 0 &&
-		c.dsack.start == c.dsack.end && !c.undo.valid && c.recovery.kind == recoverNone && !c.tlp.out
+		c.dsack.start == c.dsack.end && !c.undo.valid && c.recovery.kind == recoverNone && !c.tlp.out && !c.pinned.has(pinWrite)
 }

@@ -135,8 +135,11 @@ func (c *checker) pages() {
 	for _, pg := range p.free {
 		own(pg, "the free list")
 	}
+	for _, pg := range p.limbo {
+		own(pg, "the limbo")
+	}
 	c.require(used == p.used, "%d pages in use, counted %d", used, p.used)
-	c.require(used+len(p.free) == len(p.slabs)*slabPages, "pages were lost: %d used, %d free", used, len(p.free))
+	c.require(used+len(p.free)+len(p.limbo) == len(p.slabs)*slabPages, "pages were lost: %d used, %d free, %d in limbo", used, len(p.free), len(p.limbo))
 }
 
 func (c *checker) listeners() {
@@ -206,8 +209,9 @@ func (c *checker) conn(conn *Conn) {
 // ended: what is over holds nothing but what can still be read.
 func (c *checker) ended(conn *Conn) {
 	c.require(conn.state == Closed || conn.state == TimeWait, "%v: detached in %v", conn.flow, conn.state)
-	c.require(!conn.released, "%v: over, released and not freed", conn.flow)
-	c.require(conn.snd.buf.stored == 0 && conn.flight.empty(), "%v: over and keeps what it sent", conn.flow)
+	c.require(!conn.released || conn.pinned.has(pinFree), "%v: over, released and not freed", conn.flow)
+	c.require(conn.flight.empty(), "%v: over and keeps what it sent", conn.flow)
+	c.require(conn.snd.buf.stored == 0 || conn.pinned.has(pinWrite), "%v: over and has pages to send from", conn.flow)
 	c.require(conn.deadlines == [numTimers]Time{}, "%v: over and has timers", conn.flow)
 }
 

@@ -26,6 +26,7 @@ type Conn struct {
 	wantRead  bool // the application has read everything and waits
 	wantWrite bool
 	signalled eventSet // events raised and not yet taken
+	pinned    pins     // pages that an application copies from or to
 
 	listener ListenerID
 	pending  bool // in the listener's queue

@@ -31,6 +31,8 @@ type pool struct {
 	slabs  [][]byte
 	free   []page
 	used   int
+	lent   bool   // a packet built from pages is on its way to the link
+	limbo  []page // pages let go meanwhile, not to be given to anybody yet
 }
 
 // get returns a page of arbitrary content, or 0 when the budget refuses.
@@ -57,9 +59,19 @@ func (p *pool) grow() {
 }
 
 func (p *pool) put(pg page) {
-	p.free = append(p.free, pg)
+	if p.lent {
+		p.limbo = append(p.limbo, pg)
+	} else {
+		p.free = append(p.free, pg)
+	}
 	p.used--
 	p.memory.Release(pageSize)
+}
+
+// endLoan: the packet is sent.
+func (p *pool) endLoan() {
+	p.free = append(p.free, p.limbo...)
+	p.limbo, p.lent = p.limbo[:0], false
 }
 
 func (p *pool) bytes(pg page) []byte {

@@ -220,6 +220,10 @@ func (t *Table) detach(c *Conn) {
 // free gives the record back. The application must have released it.
 func (t *Table) free(c *Conn) {
 	t.detach(c)
+	if c.pinned != 0 {
+		c.pinned |= pinFree
+		return
+	}
 	if c.signalled != 0 { // the record may soon be another connection's
 		t.events = slices.DeleteFunc(t.events, func(e Event) bool { return e.Conn == c })
 	}
@@ -242,9 +246,19 @@ func (t *Table) want(c *Conn) {
 	}
 }
 
-// Poll is a poll out: it builds the next packet, valid until the next call of any method, and returns false when there is
-// nothing to send now. Connections take turns; each turn is one packet or super-packet.
+// Poll is a poll out: it builds the next packet, valid until the next Poll, whatever is called meanwhile, and returns false when
+// there is nothing to send now. Connections take turns; each turn is one packet or super-packet.
 func (t *Table) Poll(now Time, out *ip.Outgoing) bool {
+	t.pool.endLoan()
+	if !t.next(now, out) {
+		return false
+	}
+	t.pool.lent = len(out.Payload) > 0
+	return true
+}
+
+// next builds what Poll returns.
+func (t *Table) next(now Time, out *ip.Outgoing) bool {
 	for {
 		if r, ok := t.replies.pop(); ok {
 			t.buildReply(now, &r, out)
