@@ -170,7 +170,7 @@ func (t *Table) arriveSyn(now Time, c *Conn, s *segment) Drop {
 // finishHandshake: ACK in SYN-RECEIVED, after a simultaneous open (RFC 9293, section 3.10.7.4, fifth).
 func (t *Table) finishHandshake(now Time, c *Conn, s *segment) Drop {
 	if !c.snd.una.Less(s.ack) || !s.ack.LessEq(c.snd.iss+1) {
-		t.reset(&c.flow, s)
+		t.reset(now, &c.flow, s)
 		return DropHandshakeAck
 	}
 	c.snd.wl1, c.snd.wl2 = s.seq, s.ack // whatever the SYN had: this segment's window counts
@@ -188,7 +188,7 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	switch {
 	case s.flags.has(ACK) && !acceptable:
 		if !s.flags.has(RST) {
-			t.reset(&c.flow, s)
+			t.reset(now, &c.flow, s)
 		}
 		return DropHandshakeAck
 	case s.flags.has(RST) && !acceptable:

@@ -15,10 +15,15 @@ import (
 //	timestamp:        ... | 1 bit scale offered | 1 bit SACK | 4 bits scale
 //
 // Without timestamps such a connection has neither window scale nor SACK. Whoever guesses has one chance in 2^23 for each
-// packet, and only while cookies are being sent and two minutes after.
+// packet, and only while cookies are being sent and a minute after (attack class H02).
+//
+// Our own window scale and the window of the answer are in no cookie. They follow from the receive buffer that the listener
+// had when it began to send cookies, which stays the one of such connections until cookies count no longer: options that
+// change meanwhile cannot make us take another scale than we told.
 const (
 	cookieStep    = 64 * Second
-	cookieSteps   = 2 // the present one and the one before count
+	cookieSteps   = 2           // the present one and the one before count
+	cookieAfter   = 60 * Second // cookies count while they are sent and so long after
 	cookieTSBits  = 6
 	cookieTSMask  = 1<<cookieTSBits - 1
 	cookieTSScale = 1 << 5
@@ -52,17 +57,20 @@ func (t *Table) sendCookie(now Time, l *listener, f *Flow, s *segment) bool {
 	for m > 0 && cookieMSS[m] > mss {
 		m--
 	}
+	if now > l.cookiesUntil {
+		l.cookieBuffer = int32(l.opts.Options.ReceiveBuffer)
+	}
 	step := int64(now) / int64(cookieStep)
 	h := half{
 		flow: *f, irs: s.seq, tsRecent: s.opts.tsVal, timestamps: s.opts.hasTimestamps,
-		buffer: int32(l.opts.Options.ReceiveBuffer), tsOffset: t.secret.timestampOffset(f), listener: t.id(l),
+		buffer: l.cookieBuffer, tsOffset: t.secret.timestampOffset(f), listener: t.id(l),
 	}
 	h.iss = Seq(uint32(step)<<27 | uint32(m)<<24 | t.secret.cookieHash(f, s.seq, step, m))
 	if h.timestamps {
 		h.scale, h.hasScale, h.sack = s.opts.scale, s.opts.hasScale, s.opts.sackPermitted
 	}
 	t.cookies.push(h)
-	t.cookiesUntil = now.Add(cookieSteps * cookieStep)
+	l.cookiesUntil = now.Add(cookieAfter)
 	t.counters.CookiesSent++
 	return true
 }
@@ -97,7 +105,7 @@ func (t *Table) emitCookie(now Time, out *ip.Outgoing) bool {
 // a RST: one may have overtaken the segment that opens its connection, and what really is a stray comes again. ok is false
 // when cookies do not count.
 func (t *Table) takeCookie(now Time, l *listener, f *Flow, s *segment) (d Drop, ok bool) {
-	if now > t.cookiesUntil || l.opts.Hold {
+	if now > l.cookiesUntil || l.opts.Hold {
 		return DropNone, false
 	}
 	iss, irs := s.ack-1, s.seq-1
@@ -112,7 +120,7 @@ func (t *Table) takeCookie(now Time, l *listener, f *Flow, s *segment) (d Drop, 
 	}
 	h := half{
 		flow: *f, irs: irs, iss: iss, mss: cookieMSS[m], again: true, timestamps: s.opts.hasTimestamps,
-		tsRecent: s.opts.tsVal, buffer: int32(l.opts.Options.ReceiveBuffer), tsOffset: t.secret.timestampOffset(f),
+		tsRecent: s.opts.tsVal, buffer: l.cookieBuffer, tsOffset: t.secret.timestampOffset(f),
 	}
 	if h.timestamps {
 		bits := s.opts.tsEcr & cookieTSMask

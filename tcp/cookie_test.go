@@ -94,7 +94,7 @@ func TestAttack_H02_cookiesAreWorthNothingElse(t *testing.T) {
 		c.flow.RemotePort++
 		refused("another flow", seg{flags: ACK, seq: 1, ack: 1})
 		c.flow.RemotePort--
-		c.advance(2*cookieStep + Second)
+		c.advance(cookieAfter + Second)
 		c.discard()
 		c.wantDrop("too late", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropClosedPort)
 		c.want("a stray like any other", seg{flags: RST, seq: 1})
@@ -124,5 +124,23 @@ func TestCookie_heldListenersSendNone(t *testing.T) {
 		c.flow.RemotePort++
 		c.wantDrop("the application has to know of it first", c.send(seg{flags: SYN}), DropHalfOpen)
 		c.wantIdle("no cookie")
+	})
+}
+
+func TestCookie_optionsThatChangeMeanwhile(t *testing.T) {
+	converse(t, oneHalf, func(c *talk) {
+		c.flooded()
+		c.send(seg{flags: SYN, opts: modern.syn(c.peerClock())})
+		s := c.want("a cookie", seg{flags: SYN | ACK, ack: 1})
+		c.ts = true
+		c.table.SetListenOptions(c.listener, Options{ReceiveBuffer: 20000})
+		c.send(seg{flags: ACK, seq: 1, ack: 1})
+		c.conn = c.table.Accept(c.listener)
+		if c.conn == nil {
+			c.Fatal("the cookie opened nothing")
+		}
+		if i := c.table.Info(c.now, c.conn); i.RcvScale != int(s.parsed.scale) || i.RcvWnd < s.rawWin {
+			c.Errorf("scale %d, window %d; the peer was told %d and %d", i.RcvScale, i.RcvWnd, s.parsed.scale, s.rawWin)
+		}
 	})
 }

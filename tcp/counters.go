@@ -28,6 +28,7 @@ type Counters struct {
 	TimeWaitRefused         uint64
 	PathMTUReduced          uint64
 	RepliesSuppressed       uint64
+	ResetsSuppressed        uint64 // RSTs that a source would have had too many of
 	CookiesSent             uint64 // SYN-ACKs that carry a cookie
 	CookiesAccepted         uint64
 

@@ -200,7 +200,7 @@ func (t *Table) arriveHalf(now Time, i uint32, s *segment) Drop {
 	case !s.flags.has(ACK):
 		return DropNoAck
 	case s.ack != h.iss+1:
-		t.reset(&h.flow, s)
+		t.reset(now, &h.flow, s)
 		return DropHandshakeAck
 	}
 	return t.establish(now, i, h, s)

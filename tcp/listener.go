@@ -36,6 +36,9 @@ type listener struct {
 	attempts fifo[AttemptID]
 	live     bool
 	raised   bool // EventAcceptable or EventAttempt is on its way
+
+	cookieBuffer int32 // ReceiveBuffer of connections that cookies open
+	cookiesUntil Time  // when the last cookie is worth nothing any more
 }
 
 var any4 = ip.Addr4([4]byte{})

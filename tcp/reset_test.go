@@ -1,6 +1,10 @@
 package tcp
 
-import "testing"
+import (
+	"testing"
+
+	"tcpd/ip"
+)
 
 func TestAttack_E01_onlyTheExactResetResets(t *testing.T) {
 	for _, s := range []State{Established, FinWait1, FinWait2, CloseWait, Closing, LastAck} {
@@ -157,14 +161,59 @@ func TestReset_unknownFlow(t *testing.T) {
 	})
 }
 
+// otherSource makes the peer's a network of its own.
+func (c *talk) otherSource(n byte) {
+	if c.flow.Remote.Is4() {
+		c.flow.Remote[14] = n
+	} else {
+		c.flow.Remote[7] = n
+	}
+}
+
+func TestAttack_T04_resetsAreBoundedBySource(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.quiet = true
+		stray := func(n int) (answers int) {
+			for i := range n {
+				c.arrive(seg{flags: ACK, seq: i, ack: i})
+				c.settle()
+			}
+			answers = len(c.inbox)
+			c.discard()
+			return answers
+		}
+		if n := stray(5000); n != resetBurst {
+			c.Errorf("%d answers to 5000 strays", n)
+		}
+		if n := c.table.Counters().ResetsSuppressed; n != 5000-resetBurst {
+			c.Errorf("%d counted as suppressed", n)
+		}
+		c.advance(100 * Millisecond)
+		if n := stray(1000); n != resetRate/10 {
+			c.Errorf("a tenth of a second later %d more", n)
+		}
+		c.flow.Remote[15] += 5
+		if n, more := stray(10), c.flow.Remote.Is4(); more != (n == 10) {
+			c.Errorf("%d answers to its neighbour; hosts of an IPv6 /64 are one source", n)
+		}
+		c.otherSource(7)
+		if n := stray(10); n != 10 {
+			c.Errorf("%d answers to another source", n)
+		}
+	})
+}
+
 func TestAttack_T04_repliesAreBounded(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		for i := range 5000 {
+			c.otherSource(byte(i >> 8))
 			c.arrive(seg{flags: ACK, seq: i, ack: i})
 		}
-		c.settle()
-		if len(c.inbox) != maxReplies {
-			c.Errorf("%d replies", len(c.inbox))
+		n := 0
+		for out := (ip.Outgoing{}); c.table.Poll(c.now, &out); n++ {
+		}
+		if n != maxReplies {
+			c.Errorf("%d replies", n)
 		}
 		if n := c.table.Counters().RepliesSuppressed; n != 5000-maxReplies {
 			c.Errorf("%d counted as suppressed", n)

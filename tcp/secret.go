@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/dchest/siphash"
+
+	"tcpd/ip"
 )
 
 // secret keys everything that an attacker must not predict. SipHash-2-4 comes from a library: it is cryptography, and the
@@ -20,6 +22,7 @@ const (
 	domainTimestamp
 	domainPort
 	domainCookie
+	domainSource
 )
 
 func (s secret) hash(domain byte, f *Flow) uint64 {
@@ -42,6 +45,14 @@ func (s secret) isn(now Time, f *Flow) Seq {
 // from one connection to the next (RFC 6191), and no sign of the uptime (RFC 7323, section 5.4).
 func (s secret) timestampOffset(f *Flow) uint32 {
 	return uint32(s.hash(domainTimestamp, &Flow{Local: f.Local, Remote: f.Remote}))
+}
+
+// source numbers a host: an IPv4 address, or an IPv6 /64, in which a single host has all addresses it wants.
+func (s secret) source(a ip.Addr) uint64 {
+	if !a.Is4() {
+		clear(a[8:])
+	}
+	return s.hash(domainSource, &Flow{Remote: a})
 }
 
 // portOffset is the offset F of RFC 6056, algorithm 3.

@@ -40,7 +40,7 @@ type Table struct {
 	events   []Event
 	counters Counters
 
-	cookiesUntil Time // when the last cookie is worth nothing any more
+	resets buckets // of strays
 
 	standing bool // a queue stands in front of us; see SetStanding
 
@@ -160,10 +160,10 @@ func (t *Table) arriveUnknown(now Time, f *Flow, s *segment) Drop {
 		if d, ok := t.takeCookie(now, l, f, s); ok {
 			return d
 		}
-		t.reset(f, s)
+		t.reset(now, f, s)
 		return DropClosedPort
 	case l == nil || s.flags.has(ACK):
-		t.reset(f, s)
+		t.reset(now, f, s)
 		return DropClosedPort
 	}
 	d := t.listen(now, l, f, s)
@@ -173,8 +173,12 @@ func (t *Table) arriveUnknown(now Time, f *Flow, s *segment) Drop {
 	return d
 }
 
-// reset answers a segment that has no place here (RFC 9293, section 3.10.7.1).
-func (t *Table) reset(f *Flow, s *segment) {
+// reset answers a segment that has no place here (RFC 9293, section 3.10.7.1), as often as its source may have that.
+func (t *Table) reset(now Time, f *Flow, s *segment) {
+	if !t.resets.take(now, t.secret.source(f.Remote)) {
+		t.counters.ResetsSuppressed++
+		return
+	}
 	r := reply{flow: *f, flags: RST}
 	if s.flags.has(ACK) {
 		r.seq = s.ack

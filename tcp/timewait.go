@@ -162,7 +162,7 @@ func (t *Table) reopen(now Time, i uint32, s *segment) Drop {
 	}
 	l := t.match(w.flow.Local, w.flow.LocalPort)
 	if l == nil {
-		t.reset(&w.flow, s)
+		t.reset(now, &w.flow, s)
 		return DropClosedPort
 	}
 	if d := t.listen(now, l, &w.flow, s); d != DropNone {

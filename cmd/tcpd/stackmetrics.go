@@ -80,6 +80,7 @@ var tcpCounters = []struct {
 	{"path_mtu_reduced", "Times that a path turned out narrower.", func(c *tcp.Counters) uint64 { return c.PathMTUReduced }},
 	{"cookies_sent", "SYNs answered with a cookie, without a record.", func(c *tcp.Counters) uint64 { return c.CookiesSent }},
 	{"cookies_accepted", "Connections opened by a cookie.", func(c *tcp.Counters) uint64 { return c.CookiesAccepted }},
+	{"resets_suppressed", "Strays not answered with RST because their source sent too many.", func(c *tcp.Counters) uint64 { return c.ResetsSuppressed }},
 	{"replies_suppressed", "Segments in answer to strays that were not sent because of their rate.", func(c *tcp.Counters) uint64 { return c.RepliesSuppressed }},
 }
 
