@@ -71,7 +71,7 @@ func fragment4(header []byte) Fragment {
 }
 
 // checkOptions4 steps over the options, none of which this stack acts on. Source routes are refused: a TCP that obeyed them
-// would have to answer along them (RFC 9293, MUST-49 to MUST-51), which is how an attacker receives the answers to a source
+// would have to answer along them (RFC 9293, MUST-51 to MUST-53), which is how an attacker receives the answers to a source
 // address that is not his.
 func checkOptions4(b []byte) Drop {
 	for len(b) > 0 {

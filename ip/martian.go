@@ -47,6 +47,10 @@ func class4(b [4]byte) class {
 	return classUnicast
 }
 
+// Unicast reports whether a is the address of a single host, with which a connection can be had. Which addresses are the
+// broadcast addresses of our networks, the caller knows.
+func (a Addr) Unicast() bool { c := a.class(); return c == classUnicast || c == classLoopback }
+
 // Martian judges the addresses of a parsed packet by themselves: both have to be those of single hosts, and of different
 // ones. "A host MUST silently discard a datagram containing an IP source address that is invalid" (RFC 1122, section
 // 3.2.1.3), and TCP is spoken with single hosts only (RFC 9293, MUST-57). Which addresses are ours, and which are the

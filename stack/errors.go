@@ -24,6 +24,7 @@ var errnos = []struct {
 	{tcp.ErrLimit, syscall.ENFILE},
 	{tcp.ErrMemory, syscall.ENOBUFS},
 	{tcp.ErrPorts, syscall.EADDRNOTAVAIL},
+	{tcp.ErrAddress, syscall.EADDRNOTAVAIL},
 }
 
 // osError turns an error of package tcp into what package net would show for it.

@@ -63,6 +63,8 @@ func (sh *shard) collect(w *wakes) {
 				l.ready[sh.index].Store(true)
 				w.add(l.wake)
 			}
+		case tcp.EventReport:
+			sh.report(ev.Conn, w)
 		case tcp.EventAttemptDone:
 			sh.attemptDone(ev.Attempt, ev.Conn, w)
 		}

@@ -39,6 +39,7 @@ type shard struct {
 	listeners map[tcp.ListenerID]*Listener
 	attempts  map[tcp.AttemptID]*Attempt
 	orphans   []*tcp.Conn
+	reports   map[*Conn]chan struct{} // of those that asked
 	out       ip.Outgoing
 
 	packetsOut, bytesOut, writeErrors uint64
@@ -190,6 +191,7 @@ func (sh *shard) adopt(core *tcp.Conn, o *tcp.Options) *Conn {
 // abandon ends c for the application; the table goes on with it as far as needed. It wakes who waits.
 func (sh *shard) abandon(c *Conn, w *wakes) {
 	sh.conns[c.core.Slot()] = nil
+	delete(sh.reports, c)
 	c.core = nil
 	c.finish()
 	c.read.rouse(w)

@@ -103,15 +103,18 @@ func (t *Table) advanceUna(now Time, c *Conn, s *segment, d *delivery) {
 	c.snd.buf.advance(&t.pool, data)
 	c.snd.buf.trim(&t.pool, c.pinned.has(pinWrite))
 	c.snd.una = s.ack
+	if c.urgent {
+		c.urgent = s.ack.Less(c.sndUp)
+	}
 	c.snd.small = maxSeq(c.snd.small, s.ack) // never left behind by half the circle
 	c.snd.dupAcks = 0
 	// The first segment acknowledged is the one that was missing, the others had left the network before.
-	c.away = min(max(c.away-max(d.acked-int(c.snd.mss), 0), 0), c.snd.nxt.Sub(c.snd.una))
+	c.away = int32(min(max(int(c.away)-max(d.acked-int(c.snd.mss), 0), 0), c.snd.nxt.Sub(c.snd.una)))
 	if c.recovery.kind == recoverNone {
 		c.away = 0
 		c.recovery.until = maxSeq(c.recovery.until, s.ack-1) // never left behind by half the circle
 	}
-	c.retries, c.rtt.backoff = 0, 0
+	c.retries, c.rtt.backoff, c.soft = 0, 0, 0
 	c.stats.bytesAcked += uint64(data)
 	if c.flight.empty() {
 		c.stopTimer(timerRetransmit) // RFC 6298, (5.2)

@@ -3,7 +3,11 @@ package tcp
 import "io"
 
 // Connect is an application call: it opens a connection. With f.LocalPort 0 a port is chosen. EventConnected tells the end.
+// Both addresses are those of single hosts (ErrAddress).
 func (t *Table) Connect(now Time, f Flow, o Options) (*Conn, error) {
+	if !f.Local.Unicast() || !f.Remote.Unicast() { // RFC 9293, MUST-46
+		return nil, ErrAddress
+	}
 	if f.LocalPort == 0 {
 		p, ok := t.choosePort(now, f)
 		if !ok {
@@ -154,6 +158,7 @@ func (c *Conn) unread(n int) (int, error) {
 // take removes n bytes that the application has.
 func (t *Table) take(now Time, c *Conn, n int) {
 	c.rcv.buf.advance(&t.pool, n)
+	c.rcv.urgent = c.rcv.urgent && c.rcv.buf.front.Less(c.rcvUp)
 	c.rcv.buf.trim(&t.pool, len(c.ahead) > 0)
 	if !c.detached {
 		t.consumed(now, c, n)
@@ -237,9 +242,6 @@ func (t *Table) release(c *Conn) {
 
 // fail ends a connection with an error.
 func (t *Table) fail(c *Conn, err error) {
-	if err == ErrTimeout {
-		t.counters.TimedOut++
-	}
 	t.terminate(c, err)
 }
 

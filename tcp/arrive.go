@@ -43,7 +43,7 @@ func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
 		return DropNone
 	}
 	c.updateTimestamp(now, s)
-	// Sixth, the urgent pointer: urgent data is delivered in line, as section 3.8.5 lets us.
+	t.arriveUrgent(c, s)         // sixth
 	d := t.arriveData(now, c, s) // seventh
 	t.arriveFin(now, c, s)       // eighth
 	return d
@@ -87,7 +87,9 @@ func (t *Table) checkSequence(now Time, c *Conn, s *segment) Drop {
 		if c.rcv.adv == c.rcv.nxt && s.flags&(ACK|RST|SYN) == ACK && s.seq.Sub(c.rcv.nxt) <= int(max(c.rcv.limit, 65535)) {
 			// "If the RCV.WND is zero, no segments will be acceptable, but special allowance should be made to accept valid
 			// ACKs" (section 3.10.7.4): a peer that was told of more room than we think.
-			t.arriveAck(now, c, s)
+			if t.arriveAck(now, c, s) == DropNone && !c.detached {
+				t.arriveUrgent(c, s)
+			}
 		}
 		return DropSequence
 	case c.rcv.nxt.LessEq(s.seq):

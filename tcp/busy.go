@@ -7,7 +7,8 @@ import "unsafe"
 // one keeps a pointer of it, and what reads the fields need not ask.
 type busy struct {
 	flight flight
-	away   int // bytes that the duplicate acknowledgements of a peer without SACK say have left the network
+	away   int32 // bytes that the duplicate acknowledgements of a peer without SACK say have left the network
+	sndUp  Seq   // SND.UP: the number behind the last urgent byte that was written, while urgent
 	rack   rack
 	tlp    lossProbe
 	prr    prr
@@ -19,6 +20,7 @@ type busy struct {
 
 	index   uint32 // in its slab
 	charged bool
+	urgent  bool // SND.UP is set and not yet acknowledged
 }
 
 const busySize = int(unsafe.Sizeof(busy{}))

@@ -268,7 +268,7 @@ func (c *checker) recovery(conn *Conn) {
 	c.require(r.kind == recoverNone || r.until.LessEq(s.nxt), "%v: recovers up to %d, nxt is %d", f, r.until, s.nxt)
 	c.require(r.kind == recoverNone || !conn.flight.empty(), "%v: recovers and nothing is in flight", f)
 	c.require(r.kind == recoverNone || !conn.tlp.out, "%v: recovers with a loss probe under way", f)
-	c.require(conn.away >= 0 && conn.away <= s.nxt.Sub(s.una), "%v: %d bytes have left the network of %d", f, conn.away, s.nxt.Sub(s.una))
+	c.require(conn.away >= 0 && int(conn.away) <= s.nxt.Sub(s.una), "%v: %d bytes have left the network of %d", f, conn.away, s.nxt.Sub(s.una))
 }
 
 func (c *checker) receiver(conn *Conn) {

@@ -30,6 +30,7 @@ type Conn struct {
 
 	listener ListenerID
 	pending  bool // in the listener's queue
+	soft     softError
 
 	failure   failure         // why it ended
 	deadlines [numTimers]Time // 0: not set
@@ -50,6 +51,7 @@ type Conn struct {
 
 	born, heard, lastSent, stalled, challenged Time
 	keepProbes, retries                        uint8
+	rcvUp                                      Seq // RCV.UP: the number behind the last urgent byte; it stands where there is room
 	stats                                      connStats
 	limits                                     limits
 }
@@ -90,6 +92,7 @@ type receiver struct {
 	max     uint32 // what it may become
 	scale   uint8
 	fin     bool // the peer's FIN was seen; finAt is its sequence number
+	urgent  bool // RCV.UP is set and not yet read
 	finAt   Seq
 	mss     uint16 // largest segment seen
 

@@ -28,7 +28,7 @@ type delivery struct {
 }
 
 func (c *Conn) delivery(now Time) delivery {
-	return delivery{c: c, now: now, before: c.flight.pipe, away: c.away, highest: c.snd.una}
+	return delivery{c: c, now: now, before: c.flight.pipe, away: int(c.away), highest: c.snd.una}
 }
 
 // note takes a record that is delivered now.

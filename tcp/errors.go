@@ -17,6 +17,7 @@ var (
 	ErrLimit       = errors.New("too many connections")
 	ErrMemory      = errors.New("memory budget exhausted")
 	ErrPorts       = errors.New("no free local port")
+	ErrAddress     = errors.New("not the address of a single host")
 )
 
 // failure is the number under which a connection's record keeps why it ended; 0: it did not fail.

@@ -11,6 +11,7 @@ const (
 	EventAcceptable                   // Accept has something
 	EventAttempt                      // NextAttempt has something
 	EventAttemptDone                  // an attempt ended: Conn, or nil when it failed or the peer gave up
+	EventReport                       // Info tells something new: Urgent, SoftError, or that Retries reached reportRetries
 )
 
 type eventSet uint8

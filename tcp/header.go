@@ -46,6 +46,7 @@ type segment struct {
 	seq, ack Seq
 	flags    Flags
 	window   uint16 // as in the header, before scaling
+	urgent   uint16 // the pointer, from seq on
 	payload  []byte
 	unit     int // payload of each of the segments that a super-packet stands for
 	opts     options
@@ -80,6 +81,7 @@ func (s *segment) parse(p *ip.Packet) Drop {
 	s.ack = Seq(binary.BigEndian.Uint32(b[8:]))
 	s.flags = Flags(b[13])
 	s.window = binary.BigEndian.Uint16(b[14:])
+	s.urgent = binary.BigEndian.Uint16(b[18:])
 	s.payload = b[off:]
 	s.opts.parse(b[headerLen:off])
 	if s.flags.has(SYN|FIN) || s.flags.has(SYN|RST) || s.flags&(SYN|RST|ACK|FIN) == 0 {
@@ -94,6 +96,7 @@ type header struct {
 	seq, ack Seq
 	flags    Flags
 	window   uint16
+	urgent   uint16
 	tos, ttl uint8  // ttl 0: 64
 	options  []byte // a multiple of four bytes
 }
@@ -116,7 +119,7 @@ func (h *header) put(b []byte, payload int) (total, network int) {
 	t[13] = byte(h.flags)
 	binary.BigEndian.PutUint16(t[14:], h.window)
 	binary.BigEndian.PutUint16(t[16:], ip.PseudoSum(f.Local, f.Remote, ip.ProtocolTCP, n+payload))
-	binary.BigEndian.PutUint16(t[18:], 0)
+	binary.BigEndian.PutUint16(t[18:], h.urgent)
 	copy(t[headerLen:], h.options)
 	return network + n, network
 }

@@ -26,6 +26,10 @@ type Info struct {
 
 	Age, Idle Duration
 
+	Urgent    int   // bytes that are to be read up to the end of the peer's urgent data; 0: there is none
+	Retries   int   // time-outs and probes since the peer last acknowledged something
+	SoftError error // what the network said meanwhile: ErrUnreachable, ErrRefused or nil
+
 	LossProbes   uint64 // RFC 8985, section 7
 	Undone       uint64 // recoveries and time-outs that had been for nothing
 	Reordering   bool   // segments were seen to arrive in another order than they were sent
@@ -52,7 +56,7 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		BytesSent: st.bytesSent, BytesAcked: st.bytesAcked, BytesReceived: st.bytesReceived,
 		BytesRetransmitted: st.bytesRetransmitted, SegmentsIn: st.segmentsIn, SegmentsOut: st.segmentsOut,
 		Retransmits: st.retransmits, Timeouts: st.timeouts, DSACKs: st.dsacks,
-		Age: now.Sub(c.born), Idle: now.Sub(c.heard),
+		Age: now.Sub(c.born), Idle: now.Sub(c.heard), Urgent: c.urgentAhead(), Retries: int(c.retries), SoftError: c.soft.err(),
 		LossProbes: st.lossProbes, Undone: st.undone, Reordering: c.reorder.seen, ReorderingBy: int(c.reorder.mult) + 1,
 	}
 	if c.cc.ssthresh != infiniteSsth {

@@ -349,6 +349,25 @@ func TestConnect_errors(t *testing.T) {
 	})
 }
 
+// RFC 9293, MUST-46: an open to what is not a single host is refused; and so is one from there.
+func TestConnect_invalidAddresses(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		for _, bad := range []ip.Addr{
+			{}, ip.Addr4([4]byte{}), ip.Addr4([4]byte{0, 0, 0, 9}), ip.Addr4([4]byte{224, 0, 0, 1}), ip.Addr4([4]byte{239, 9, 9, 9}),
+			ip.Addr4([4]byte{255, 255, 255, 255}), ip.Addr4([4]byte{240, 1, 1, 1}), {0xff, 0x02, 15: 1},
+		} {
+			for _, f := range []Flow{{Local: c.flow.Local, Remote: bad, RemotePort: 80}, {Local: bad, Remote: c.flow.Remote, RemotePort: 80}} {
+				if _, err := c.table.Connect(c.now, f, Options{}); err != ErrAddress {
+					c.Errorf("%v: %v", f, err)
+				}
+			}
+		}
+		if n := c.table.Len(); n.Connections != 0 {
+			c.Errorf("%d connections", n.Connections)
+		}
+	})
+}
+
 func TestSetListenOptions(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.listen(ListenOptions{Options: Options{ReceiveBuffer: 200 << 20}})

@@ -73,7 +73,25 @@ func (t *Table) unreachable(now Time, m *ip.ICMP) Drop {
 		}
 	}
 	// "... hard errors ... SHOULD be treated as soft" in synchronized states (RFC 5927, section 5.2).
+	if soft := softError(m.Kind); c.soft != soft {
+		c.soft = soft
+		t.signal(c, EventReport)
+	}
 	return DropICMPSoft
+}
+
+// softError is what the network said of a connection that goes on all the same: the application is told (RFC 9293, MUST-47,
+// SHLD-25), until the peer acknowledges something.
+type softError ip.ICMPKind
+
+func (s softError) err() error {
+	switch ip.ICMPKind(s) {
+	case ip.Ignored:
+		return nil
+	case ip.PortUnreachable, ip.ProtocolUnreachable, ip.AdminProhibited:
+		return ErrRefused
+	}
+	return ErrUnreachable
 }
 
 // packetTooBig lowers the path MTU; what was too big is sent again in smaller segments, and that is no congestion.

@@ -102,7 +102,9 @@ func (t *Table) duplicateAck(c *Conn) {
 }
 
 // leftNetwork counts the segment that a duplicate acknowledgement was sent for.
-func (c *Conn) leftNetwork() { c.away = min(c.away+int(c.snd.mss), c.snd.nxt.Sub(c.snd.una)) }
+func (c *Conn) leftNetwork() {
+	c.away = int32(min(int(c.away)+int(c.snd.mss), c.snd.nxt.Sub(c.snd.una)))
+}
 
 // enterRecovery reduces the window, once for all the losses of one flight (RFC 5681, section 3.2; RFC 6675, section 5).
 func (t *Table) enterRecovery(now Time, c *Conn, d *delivery) {
@@ -136,7 +138,7 @@ func (c *Conn) endRecovery() {
 }
 
 // inflight is what is believed to be in the network.
-func (c *Conn) inflight() int { return max(c.flight.pipe-c.away, 0) }
+func (c *Conn) inflight() int { return max(c.flight.pipe-int(c.away), 0) }
 
 // cwndRoom returns how many bytes the congestion window lets leave now.
 func (c *Conn) cwndRoom() int { return int(c.cc.cwnd) - c.inflight() }

@@ -111,8 +111,12 @@ func (c *Conn) segmentPayload() uint16 {
 	return c.snd.mss
 }
 
-// superPayload is the payload of the longest super-packet of segments of mss.
+// superPayload is the payload of the longest super-packet of segments of mss. Urgent data travels in segments of its own: the
+// pointer is from each one's own number.
 func (c *Conn) superPayload(mss int) int {
+	if c.urgent {
+		return mss
+	}
 	return max((maxSuper-c.flow.headerLen()-maxHeaderLen)/mss, 1) * mss
 }
 
@@ -206,10 +210,12 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin bool, mss int, out *ip.O
 	}
 	t.writeOptions(now, c)
 	t.payload = c.snd.buf.slices(&t.pool, x.start, x.len(), t.payload[:0])
-	t.build(&header{
+	h := header{
 		flow: &c.flow, seq: x.start, ack: c.rcv.nxt, flags: flags, window: c.advertise(), options: t.options.bytes(),
 		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
-	}, t.payload, mss, out)
+	}
+	c.mark(&h)
+	t.build(&h, t.payload, mss, out)
 	c.acknowledged()
 	c.lastSent = now
 	c.stats.segmentsOut += uint64(max((x.len()+mss-1)/mss, 1))
@@ -218,10 +224,12 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin bool, mss int, out *ip.O
 // emitControl sends a segment without data: an acknowledgement, or a probe when seq lies before SND.UNA.
 func (t *Table) emitControl(now Time, c *Conn, seq Seq, out *ip.Outgoing) {
 	t.writeOptions(now, c)
-	t.build(&header{
+	h := header{
 		flow: &c.flow, seq: seq, ack: c.rcv.nxt, flags: ACK, window: c.advertise(), options: t.options.bytes(),
 		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
-	}, nil, 0, out)
+	}
+	c.mark(&h)
+	t.build(&h, nil, 0, out)
 	c.acknowledged()
 	c.stats.segmentsOut++
 }

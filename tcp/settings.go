@@ -26,12 +26,13 @@ const (
 	initialBuffer        = 64 << 10
 	minSendBuffer        = 128 << 10
 	pressedSendBuffer    = 2 * pageSize     // under memory pressure: what is received needs room, or two full ends wait for ever
-	delayedAck           = 40 * Millisecond // RFC 9293, MUST-59 allows 500 ms
+	delayedAck           = 40 * Millisecond // RFC 9293, MUST-40 allows 500 ms
 	finWait2Timeout      = 60 * Second      // as Linux; without it a peer that never closes holds the record for ever
 	timeWaitLength       = 60 * Second      // 2 MSL, as Linux
 	invalidInterval      = 500 * Millisecond
 	synRetries           = 7 // "at least 3 minutes" (RFC 9293, MUST-23); the last wait ends after 247 s
 	synAckRetries        = 5
+	reportRetries        = 3 // R1 (RFC 9293, section 3.8.3, SHLD-10)
 	orphanRetries        = 8
 	heldTimeout          = 60 * Second
 	pathMTUAge           = 10 * Minute // RFC 1191, section 6.3

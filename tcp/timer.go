@@ -85,10 +85,12 @@ func (t *Table) expire(now Time, c *Conn) {
 // retransmitTimeout is RFC 6298, section 5: back off, and take everything in flight for lost (RFC 5681, section 3.1).
 func (t *Table) retransmitTimeout(now Time, c *Conn) {
 	if t.givesUp(now, c) {
-		t.fail(c, ErrTimeout)
+		t.giveUp(c)
 		return
 	}
-	c.retries++
+	if c.retries++; c.retries == reportRetries { // "... notify the application" (RFC 9293, SHLD-9)
+		t.signal(c, EventReport)
+	}
 	c.rtt.backoff++
 	c.stats.timeouts++
 	t.counters.Timeouts++
@@ -123,11 +125,22 @@ func (t *Table) givesUp(now Time, c *Conn) bool {
 	return over && c.retries > 0
 }
 
+// giveUp ends a connection whose peer does not answer. Where the network has said why, that is the reason (RFC 1122, section
+// 4.2.3.9; as in Linux).
+func (t *Table) giveUp(c *Conn) {
+	t.counters.TimedOut++
+	if c.soft.err() == ErrUnreachable {
+		t.terminate(c, ErrUnreachable)
+		return
+	}
+	t.terminate(c, ErrTimeout)
+}
+
 // persistTimeout probes a closed window (RFC 9293, section 3.8.6.1), or sends a small segment that the sender's silly-window
 // avoidance held back for too long (section 3.8.6.2.1).
 func (t *Table) persistTimeout(now Time, c *Conn) {
 	if t.givesUp(now, c) {
-		t.fail(c, ErrTimeout)
+		t.giveUp(c)
 		return
 	}
 	c.retries++
@@ -166,7 +179,7 @@ func (t *Table) keepAliveTimeout(now Time, c *Conn) {
 		return
 	}
 	if int(c.keepProbes) >= k.Count {
-		t.fail(c, ErrTimeout)
+		t.giveUp(c)
 		return
 	}
 	c.keepProbes++

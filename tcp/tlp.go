@@ -12,7 +12,7 @@ type lossProbe struct {
 }
 
 // probeAckDelay is TLP.max_ack_delay: for how long a peer may hold back the acknowledgement of less than two full segments
-// (200 ms as in Linux; RFC 9293, SHLD-18, counts full segments).
+// (200 ms as in Linux; RFC 9293, SHLD-19, counts full segments).
 const probeAckDelay = 200 * Millisecond
 
 // probeSlack is what the clocks and schedulers of both ends may add to a round trip that is short (as in Linux, two of its

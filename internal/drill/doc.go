@@ -23,6 +23,7 @@
 //     as many segments as it takes.
 //   - --ignore_psh: PSH does not matter.
 //   - Option bytes HEX puts raw bytes into an options field, for malformed ones.
-//   - Assertions also know drop_NAME, the count of segments that ended for that reason of tcp.Drop.
+//   - Assertions also know drop_NAME, the count of segments that ended for that reason of tcp.Drop; reports, how often the table
+//     had something to tell that no call does; urgent_ahead and soft_error, Info's Urgent and SoftError.
 //   - SO_RCVBUF and SO_SNDBUF are taken as they are, not doubled.
 package drill

@@ -165,7 +165,7 @@ func (p *parser) operand() expr {
 		if n, ok := constants[t.text]; ok {
 			return number(n)
 		}
-		if _, ok := facts[t.text]; ok || isDrop(t.text) {
+		if _, ok := facts[t.text]; ok || isDrop(t.text) || t.text == reportsFact {
 			return name(t.text)
 		}
 		p.stop(t, "%v is not a fact about a connection that this runner knows", t)

@@ -57,6 +57,9 @@ var facts = map[string]func(*tcp.Info) int64{
 	"tcpi_rwnd_limited":   func(i *tcp.Info) int64 { return micros(i.WindowLimited) },
 	"tcpi_sndbuf_limited": func(i *tcp.Info) int64 { return micros(i.BufferLimited) },
 	"tcpi_dsack_dups":     func(i *tcp.Info) int64 { return int64(i.DSACKs) },
+	"tcpi_retransmits":    func(i *tcp.Info) int64 { return int64(i.Retries) },
+	"urgent_ahead":        func(i *tcp.Info) int64 { return int64(i.Urgent) },
+	"soft_error":          func(i *tcp.Info) int64 { return truth(i.SoftError != nil) },
 }
 
 func ssthresh(i *tcp.Info) int64 {
@@ -77,6 +80,9 @@ func dropOf(s string) (tcp.Drop, bool) {
 	}
 	return 0, false
 }
+
+// reportsFact is how often the table had something to report that no call tells (tcp.EventReport).
+const reportsFact = "reports"
 
 func isDrop(s string) bool {
 	_, ok := dropOf(s)

@@ -65,6 +65,7 @@ type run struct {
 	sent          []segment // and not yet matched
 	segmenter     ip.Segmenter
 	memory        budget
+	reports       int64 // tcp.EventReport
 
 	event  *event
 	report Report
@@ -187,7 +188,11 @@ func (r *run) settle() {
 				r.mismatch("a packet cannot be segmented: %v", err)
 			}
 		}
-		r.table.Events()
+		for _, e := range r.table.Events() {
+			if e.Kind == tcp.EventReport {
+				r.reports++
+			}
+		}
 		again = r.retry()
 	}
 	if err := r.table.Check(); err != nil {

@@ -13,6 +13,8 @@ func (r *run) fact(s string) (int64, string) {
 	var v int64
 	if d, ok := dropOf(s); ok {
 		v = int64(r.table.Counters().Drops[d])
+	} else if s == reportsFact {
+		v = r.reports
 	} else if r.under == nil || r.under.conn == nil {
 		r.mismatch("%s: there is no connection under test", s)
 	} else {

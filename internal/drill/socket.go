@@ -28,7 +28,7 @@ var errnos = map[string]error{
 	"ENOTCONN": nil, "ENOPROTOOPT": nil, "EOPNOTSUPP": nil,
 	"ECONNRESET": tcp.ErrReset, "ETIMEDOUT": tcp.ErrTimeout, "ECONNREFUSED": tcp.ErrRefused, "EHOSTUNREACH": tcp.ErrUnreachable,
 	"ECONNABORTED": tcp.ErrAborted, "EPIPE": tcp.ErrClosed, "EADDRINUSE": tcp.ErrInUse, "ENOBUFS": tcp.ErrLimit,
-	"ENOMEM": tcp.ErrMemory, "EADDRNOTAVAIL": tcp.ErrPorts,
+	"ENOMEM": tcp.ErrMemory, "EADDRNOTAVAIL": tcp.ErrPorts, "ENETUNREACH": tcp.ErrAddress,
 }
 
 // errno names an error of the table.
@@ -192,7 +192,11 @@ func (r *run) write(s *socket, c *call, done int64) outcome {
 	if c.args[1].isText && len(c.args[1].text) >= int(size) {
 		b = []byte(c.args[1].text)[done:size]
 	}
-	n, err := r.table.Write(r.now, s.conn, b)
+	write := r.table.Write
+	if len(c.args) > 3 && c.args[3].has("MSG_OOB") {
+		write = r.table.WriteUrgent
+	}
+	n, err := write(r.now, s.conn, b)
 	talk.written = append(talk.written, b[:n]...)
 	total := done + int64(n)
 	switch {
