@@ -31,6 +31,8 @@ func TestCommandLine(t *testing.T) {
 		"status_nobody":     "status --config testdata/warning.yaml",
 		"reload_broken":     "reload --config " + broken + "tab.yaml",
 		"datagram_help":     "datagram --help",
+		"demo_help":         "demo --help",
+		"demo_reassembly":   "demo reassembly --help",
 		"datagram_nothing":  "datagram",
 		"status_both":       "status --config testdata/warning.yaml --socket /x",
 	} {
