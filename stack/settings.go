@@ -24,6 +24,15 @@ func (c *Conn) SetNoDelay(on bool) error {
 	})
 }
 
+// SetCork tells whether a segment that is not full waits for more to be written: for 200 ms at most, or until SetCork(false).
+// Put around several writes it makes as few segments of them as can be (TCP_CORK of Linux).
+func (c *Conn) SetCork(on bool) error {
+	return c.change("set", func(now tcp.Time) error {
+		c.shard.table.SetCork(now, c.core, on)
+		return nil
+	})
+}
+
 // SetKeepAlive tells whether a silent peer is probed.
 func (c *Conn) SetKeepAlive(on bool) error {
 	return c.setKeepAlive(func(k *tcp.KeepAlive) { k.Enabled = on })

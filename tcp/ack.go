@@ -59,7 +59,7 @@ func (t *Table) updateWindow(now Time, c *Conn, s *segment) bool {
 		// one that shrank ("SHOULD NOT time out the connection", SHLD-17).
 		c.retries = 0
 	}
-	if c.deadlines[timerPersist] != 0 && (before <= 0 && room > 0 || room >= int(c.snd.mss)) {
+	if c.deadlines[timerPersist] != 0 && (before <= 0 && room > 0 || room >= int(c.snd.mss) && !c.corked) {
 		c.stopTimer(timerPersist)
 		c.rtt.backoff = 0
 	}

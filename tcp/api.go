@@ -273,11 +273,14 @@ func (t *Table) ended(c *Conn) {
 	t.signal(c, EventWritable)
 }
 
-// SetNoDelay is an application call; see Options.
+// SetNoDelay is an application call; see Options. What a cork holds leaves once, as in Linux.
 func (t *Table) SetNoDelay(_ Time, c *Conn, on bool) {
 	o := *c.opts
 	o.NoDelay = on
 	t.setOptions(c, o)
+	if on && c.corked {
+		c.uncork()
+	}
 	t.want(c)
 }
 

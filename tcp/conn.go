@@ -22,6 +22,7 @@ type Conn struct {
 	ackNow    bool // an acknowledgement is due
 	probe     bool // a zero-window or keep-alive probe is due
 	force     bool // send what the window allows, however small
+	corked    bool // a segment that is not full waits; see SetCork
 	synDue    bool // the SYN, or SYN-ACK, is to be sent, for the first time or again
 	wantRead  bool // the application has read everything and waits
 	wantWrite bool

@@ -24,6 +24,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		return true
 	}
 	c.limits.note(now, c)
+	t.armCork(now, c)
 	t.armPersist(now, c)
 	if c.probe {
 		c.probe = false
@@ -79,8 +80,8 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	switch {
 	case n == full:
 	case n == unsent: // the end of what was written
-		if !fin && !c.opts.NoDelay && c.snd.una.Less(c.snd.small) {
-			n = full // a small segment is under way already
+		if !fin && !c.force && (c.corked || !c.opts.NoDelay && c.snd.una.Less(c.snd.small)) {
+			n = full // it may become more, or a small segment is under way already
 		}
 	case n == window && full == 0 && (c.force || n >= int(c.snd.maxWnd)/2):
 	default:

@@ -26,6 +26,11 @@ func (r *run) setsockopt(s *socket, c *call) outcome {
 		if s.conn != nil {
 			r.table.SetNoDelay(r.now, s.conn, o.NoDelay)
 		}
+	case "TCP_CORK":
+		if s.conn == nil {
+			return refused("EOPNOTSUPP")
+		}
+		r.table.SetCork(r.now, s.conn, n != 0)
 	case "SO_KEEPALIVE":
 		o.KeepAlive.Enabled = n != 0
 		r.keepAlive(s)
