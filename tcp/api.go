@@ -19,7 +19,8 @@ func (t *Table) Connect(now Time, f Flow, o Options) (*Conn, error) {
 		return nil, ErrInUse // a connection to itself (attack class H12)
 	}
 	iss := t.secret.isn(now, &f)
-	old, reuse := t.flows[f]
+	old := t.find(&f)
+	reuse := old != 0
 	if reuse && (old.kind() != refTimeWait || !t.reusable(now, old.index())) {
 		return nil, ErrInUse
 	}
@@ -62,8 +63,8 @@ func (t *Table) choosePort(now Time, f Flow) (uint16, bool) {
 		if f.Local == f.Remote && f.LocalPort == f.RemotePort {
 			continue
 		}
-		r, taken := t.flows[f]
-		if !taken || r.kind() == refTimeWait && t.reusable(now, r.index()) {
+		r := t.find(&f)
+		if r == 0 || r.kind() == refTimeWait && t.reusable(now, r.index()) {
 			return f.LocalPort, true
 		}
 	}

@@ -27,7 +27,7 @@ func newRig(tb testing.TB, f Flow, timestamps bool) *rig {
 	o := peerOptions{mss: 1460, scale: 10, sack: true, ts: timestamps}
 	r.build(f, SYN, 0, 0, o.syn(1), 0)
 	r.deliver(tb)
-	h := r.table.halves.at(r.table.flows[f].index())
+	h := r.table.halves.at(r.table.find(&f).index())
 	r.build(f, ACK, 1, h.iss+1, r.stamp(timestamps), 0)
 	r.deliver(tb)
 	r.conn = r.table.Accept(id)

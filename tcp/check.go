@@ -39,7 +39,7 @@ func (c *checker) flowsAndCounts() {
 	conns, halves, waits, found := 0, 0, 0, 0
 	refers := func(f Flow, r ref) {
 		found++
-		c.require(t.flows[f] == r, "%v: the table does not refer to its record", f)
+		c.require(t.find(&f) == r, "%v: the table does not refer to its record", f)
 	}
 	for i := range t.conns.next {
 		if conn := t.conns.at(i); conn.live {
@@ -68,7 +68,8 @@ func (c *checker) flowsAndCounts() {
 	c.require(halves == t.nHalves, "%d half-open connections, counted %d", halves, t.nHalves)
 	c.require(waits == t.waits.n, "%d TIME-WAIT records, counted %d", waits, t.waits.n)
 	c.require(waits <= t.waits.order.n, "%d TIME-WAIT records, %d of them will end", waits, t.waits.order.n)
-	c.require(found == len(t.flows), "%d flows for %d records", len(t.flows), found)
+	c.require(found == t.flows.n, "%d flows for %d records", t.flows.n, found)
+	c.require(t.flows.count() == t.flows.n, "%d flows are entered, counted %d", t.flows.count(), t.flows.n)
 }
 
 // optionSets: what connections share has not been changed under them.
@@ -98,6 +99,24 @@ func (c *checker) busies() {
 	}
 	c.require(charged == t.nBusies, "%d records of work are charged, counted %d", charged, t.nBusies)
 	c.require(used+len(t.busies.free) == int(t.busies.next), "%d records of work, %d in use, %d free", t.busies.next, used, len(t.busies.free))
+}
+
+// count returns the entries of the table.
+func (h *flowTable) count() int {
+	n := 0
+	for _, b := range [2]*flowBuckets{&h.cur, &h.old} {
+		for _, chunk := range b.chunks {
+			for i := range chunk {
+				n += chunk[i].used()
+			}
+		}
+	}
+	for _, e := range h.spilled {
+		if e.ref != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // pages: each page belongs to one stream or is free, and the streams' counts are right.

@@ -60,7 +60,7 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 	}
 	h.tsOffset = t.secret.timestampOffset(f)
 	t.nHalves++
-	t.flows[*f] = makeRef(refHalf, i)
+	t.enter(f, makeRef(refHalf, i))
 	if l.opts.Hold {
 		h.held = true
 		t.halfWheel.schedule(i, now.Add(heldTimeout))
@@ -108,7 +108,7 @@ func (t *Table) dropHalf(i uint32, h *half) {
 	if h.held || h.attempt {
 		t.events = append(t.events, Event{Kind: EventAttemptDone, Attempt: attemptID(i, h)})
 	}
-	delete(t.flows, h.flow)
+	t.leave(&h.flow, makeRef(refHalf, i))
 	t.freeHalf(i, h)
 }
 

@@ -108,7 +108,7 @@ func TestListen_turnedAwayIsTold(t *testing.T) {
 }
 
 // halfISS looks up the initial sequence number of the half-open connection of the present flow.
-func (c *talk) halfISS() Seq { return c.table.halves.at(c.table.flows[c.flow].index()).iss }
+func (c *talk) halfISS() Seq { return c.table.halves.at(c.table.find(&c.flow).index()).iss }
 
 func TestAttack_H01_halfOpenLimit(t *testing.T) {
 	converse(t, Config{HalfOpen: 16}, func(c *talk) {

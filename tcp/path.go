@@ -50,8 +50,8 @@ func (t *Table) Unreachable(now Time, m *ip.ICMP) Drop {
 
 func (t *Table) unreachable(now Time, m *ip.ICMP) Drop {
 	e := &m.Embedded
-	r, ok := t.flows[Flow{Local: e.Src, Remote: e.Dst, LocalPort: e.SrcPort, RemotePort: e.DstPort}]
-	if !ok || e.Protocol != ip.ProtocolTCP || r.kind() != refConn {
+	r := t.find(&Flow{Local: e.Src, Remote: e.Dst, LocalPort: e.SrcPort, RemotePort: e.DstPort})
+	if r == 0 || e.Protocol != ip.ProtocolTCP || r.kind() != refConn {
 		return DropICMPFlow
 	}
 	c := t.conn(r.index())

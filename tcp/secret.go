@@ -23,6 +23,7 @@ const (
 	domainPort
 	domainCookie
 	domainSource
+	domainFlow
 )
 
 func (s secret) hash(domain byte, f *Flow) uint64 {
@@ -33,6 +34,20 @@ func (s secret) hash(domain byte, f *Flow) uint64 {
 	binary.BigEndian.PutUint16(b[34:], f.RemotePort)
 	b[36] = domain
 	return siphash.Hash(s.k0, s.k1, b[:])
+}
+
+// flowTag is the hash by which flows are found.
+func (s secret) flowTag(f *Flow) uint32 {
+	if !f.Local.Is4() || !f.Remote.Is4() {
+		return uint32(s.hash(domainFlow, f))
+	}
+	var b [13]byte
+	copy(b[0:], f.Local[12:])
+	copy(b[4:], f.Remote[12:])
+	binary.BigEndian.PutUint16(b[8:], f.LocalPort)
+	binary.BigEndian.PutUint16(b[10:], f.RemotePort)
+	b[12] = domainFlow
+	return uint32(siphash.Hash(s.k0, s.k1, b[:]))
 }
 
 // isn is the initial sequence number M + F(flow, key) of RFC 6528, section 3. The clock M ticks every 64 ns, so that a new

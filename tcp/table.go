@@ -16,7 +16,7 @@ type Table struct {
 	secret  secret
 	random  random
 	pool    pool
-	flows   map[Flow]ref
+	flows   flowTable
 	conns   slab[Conn]
 	busies  slab[busy]
 	idle    busy // of every connection that has none of its own; nothing is written here
@@ -50,13 +50,13 @@ type Table struct {
 	payload [][]byte
 }
 
-// ref is what a flow stands for: a kind and the number of the record.
+// ref is what a flow stands for: a kind and the number of the record; 0 for nothing.
 type ref uint32
 
 type refKind uint32
 
 const (
-	refConn refKind = iota
+	refConn refKind = iota + 1
 	refHalf
 	refTimeWait
 )
@@ -82,7 +82,6 @@ func NewTable(cfg Config) *Table {
 		secret: newSecret(cfg.Secret),
 		random: random(cfg.Seed),
 		pool:   pool{memory: cfg.Memory},
-		flows:  make(map[Flow]ref),
 		bound:  make(map[endpoint]ListenerID),
 	}
 }
@@ -131,11 +130,10 @@ func (t *Table) arrive(now Time, p *ip.Packet) Drop {
 	}
 	f := Flow{Local: p.Dst, Remote: p.Src}
 	f.LocalPort, f.RemotePort = ports(p.Payload)
-	r, ok := t.flows[f]
-	if !ok {
-		return t.arriveUnknown(now, &f, s)
-	}
+	r := t.find(&f)
 	switch r.kind() {
+	case 0:
+		return t.arriveUnknown(now, &f, s)
 	case refConn:
 		c := t.conn(r.index())
 		d := t.arriveConn(now, c, s)
@@ -209,7 +207,7 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 	c.pathMTU = t.pathMTU(now, f.Remote)
 	c.tsOffset = t.secret.timestampOffset(f)
 	t.nConns++
-	t.flows[*f] = makeRef(refConn, i)
+	t.enter(f, makeRef(refConn, i))
 	return c, nil
 }
 
@@ -217,7 +215,7 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 func (t *Table) detach(c *Conn) {
 	if !c.detached {
 		c.detached = true
-		delete(t.flows, c.flow)
+		t.leave(&c.flow, makeRef(refConn, c.slot))
 	}
 }
 

@@ -58,7 +58,7 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 		*t.waits.records.at(i) = w
 		t.waits.n++
 		t.waits.order.push(timeWaitEntry{i, w.expires})
-		t.flows[c.flow] = makeRef(refTimeWait, i)
+		t.enter(&c.flow, makeRef(refTimeWait, i))
 	} else {
 		t.counters.TimeWaitRefused++
 	}
@@ -116,9 +116,7 @@ func (t *Table) dropOldestTimeWait() {
 // order has passed.
 func (t *Table) endTimeWait(i uint32) {
 	w := t.waits.records.at(i)
-	if t.flows[w.flow] == makeRef(refTimeWait, i) {
-		delete(t.flows, w.flow)
-	}
+	t.leave(&w.flow, makeRef(refTimeWait, i))
 	w.live = false
 	t.waits.n--
 	t.cfg.Memory.Release(timeWaitSize)
@@ -169,7 +167,7 @@ func (t *Table) reopen(now Time, i uint32, s *segment) Drop {
 		return d // nothing came of it: the old record goes on
 	}
 	// The new sequence numbers have to lie above the old ones, whatever the clock says.
-	if h := t.halves.at(t.flows[w.flow].index()); !w.sndNxt.Less(h.iss) {
+	if h := t.halves.at(t.find(&w.flow).index()); !w.sndNxt.Less(h.iss) {
 		h.iss = w.sndNxt + 65537
 	}
 	t.endTimeWait(i)
