@@ -27,9 +27,15 @@ func (k *checker) check() {
 	if k.sound("addresses") {
 		k.addresses()
 	}
-	if k.sound("addresses", "tun") {
+	if k.sound("link") {
+		k.link()
+	}
+	if k.sound("addresses", "tun") && !k.c.Link.UDP.Used() {
 		k.mtu()
 		k.host()
+	}
+	if k.sound("impair") {
+		k.impair("impair")
 	}
 	if k.sound("addresses", "metrics") {
 		k.hostListeners()

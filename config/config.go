@@ -18,6 +18,8 @@ var Reference []byte
 // Config is a whole, valid configuration.
 type Config struct {
 	Tun       Tun
+	Link      Link           // instead of Tun
+	Impair    Impair         // of either
 	Addresses []netip.Prefix // what the daemon answers to; the prefix is that of its network
 	Services  []Service
 	Limits    Limits

@@ -56,6 +56,8 @@ func (d *decoder) config(c *Config) field {
 			"mtu":     value(d, &c.Tun.MTU, integer(576, 65535, " bytes")),
 			"host":    values(d, &c.Tun.Host, parsePrefix),
 		}),
+		"link":      d.link(&c.Link),
+		"impair":    d.impair(&c.Impair),
 		"addresses": values(d, &c.Addresses, parsePrefix),
 		"services":  d.services(c),
 		"limits": d.mapping(map[string]field{

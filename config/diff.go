@@ -17,6 +17,7 @@ func (c *Config) RestartKeys(newer *Config) []string {
 	differ("tun.offload", a.Tun.Offload == b.Tun.Offload)
 	differ("tun.mtu", a.Tun.MTU == b.Tun.MTU)
 	differ("tun.host", slices.Equal(a.Tun.Host, b.Tun.Host))
+	differ("link", a.Link == b.Link)
 	differ("addresses", slices.Equal(a.Addresses, b.Addresses))
 	differ("log.format", a.Log.Format == b.Log.Format)
 	differ("metrics.listen", a.Metrics.Listen == b.Metrics.Listen)
@@ -26,7 +27,7 @@ func (c *Config) RestartKeys(newer *Config) []string {
 
 // KeepRestartKeys gives c the running configuration's values of the keys that RestartKeys compares.
 func (c *Config) KeepRestartKeys(running *Config) {
-	c.Tun, c.Addresses = running.Tun, running.Addresses
+	c.Tun, c.Link, c.Addresses = running.Tun, running.Link, running.Addresses
 	c.Log.Format, c.Metrics, c.Control = running.Log.Format, running.Metrics, running.Control
 }
 

@@ -11,14 +11,14 @@ import (
 func (c *Config) String() string {
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	put("tun:")
-	put("  name: %s", strconv.Quote(c.Tun.Name))
-	put("  mode: tun")
-	put("  create: %t", c.Tun.Create)
-	put("  queues: %s", autoInt(c.Tun.Queues))
-	put("  offload: %s", strconv.Quote(c.Tun.Offload))
-	put("  mtu: %d", c.Tun.MTU)
-	put("  host: %s", prefixes(c.Tun.Host))
+	if c.Link.UDP.Used() {
+		put("link: %v", c.Link)
+	} else {
+		c.Tun.put(put)
+	}
+	if c.Impair != (Impair{}) {
+		put("impair: %v", c.Impair)
+	}
 	put("addresses: %s", prefixes(c.Addresses))
 	if len(c.Services) == 0 {
 		put("services: []")
@@ -46,6 +46,17 @@ func (c *Config) String() string {
 	put("control: {socket: %s}", strconv.Quote(c.Control.Socket))
 	put("shutdown: {drain: %s}", duration(c.Shutdown.Drain))
 	return b.String()
+}
+
+func (t *Tun) put(put func(string, ...any)) {
+	put("tun:")
+	put("  name: %s", strconv.Quote(t.Name))
+	put("  mode: tun")
+	put("  create: %t", t.Create)
+	put("  queues: %s", autoInt(t.Queues))
+	put("  offload: %s", strconv.Quote(t.Offload))
+	put("  mtu: %d", t.MTU)
+	put("  host: %s", prefixes(t.Host))
 }
 
 // ListenText returns where the service listens the way the file has it.

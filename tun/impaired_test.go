@@ -329,3 +329,24 @@ func TestUnimpairedWriteDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for each packet, want none", n)
 	}
 }
+
+func BenchmarkImpair(b *testing.B) {
+	for name, wrap := range map[string]func(*Memory) Carrier{
+		"without": func(m *Memory) Carrier { return m },
+		"unused":  func(m *Memory) Carrier { return Impair(m, nil) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			near, far := NewMemory(1500, 1, 8)
+			l, p := wrap(near), outgoing(4, 1000, 100)
+			deliver := func([]byte, ip.Offload) {}
+			for b.Loop() {
+				if err := l.Write(0, p); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := far.Poll(0, 8, deliver); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

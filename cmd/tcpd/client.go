@@ -49,12 +49,15 @@ func (f *socketFlags) client() (client, error) {
 }
 
 // call asks the daemon, and decodes its answer.
-func (c client) call(method, path string, answer any) error {
+func (c client) call(method, path string, answer any) error { return c.send(method, path, nil, answer) }
+
+// send is call with a body.
+func (c client) send(method, path string, body io.Reader, answer any) error {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
 	}
 	h := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: time.Minute}
-	request, err := http.NewRequest(method, "http://tcpd"+path, nil)
+	request, err := http.NewRequest(method, "http://tcpd"+path, body)
 	if err != nil {
 		return err
 	}
@@ -63,14 +66,14 @@ func (c client) call(method, path string, answer any) error {
 		return c.unreachable(err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
 		return c.unreachable(err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return refused(response.Status, body)
+		return refused(response.Status, text)
 	}
-	return json.Unmarshal(body, answer)
+	return json.Unmarshal(text, answer)
 }
 
 func (c client) unreachable(err error) error {

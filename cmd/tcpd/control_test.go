@@ -75,7 +75,7 @@ func TestStatusCommand(t *testing.T) {
 		t.Fatalf("status exits %d: %s", code, stderr)
 	}
 	for _, part := range []string{
-		": ready", "device mem0: up, MTU 1500, 1 queue", "addresses 10.77.0.2, fd77::2", "connections 1,",
+		": ready", "device memory: up, MTU 1500, 1 queue", "addresses 10.77.0.2, fd77::2", "connections 1,",
 		"echo     :7      echo  1       1         0",
 	} {
 		if !strings.Contains(stdout, part) {

@@ -18,19 +18,12 @@ import (
 	"tcpd/tun"
 )
 
-// link is what the daemon's packets go through: a TUN device, or memory in tests.
-type link interface {
-	stack.Link
-	Stats() tun.Stats
-}
-
 // daemon is a running stack with its services, and what changes them.
 type daemon struct {
 	log      *logger
 	notify   *notifier
 	load     func() (*config.Config, error) // reads the configuration anew
-	name     string                         // of the device
-	link     link
+	link     *tun.Impaired
 	stack    *stack.Stack
 	services *services
 	started  time.Time
@@ -45,7 +38,12 @@ type daemon struct {
 }
 
 // newDaemon starts the stack of c on a link, and serves. The link is closed with the daemon.
-func newDaemon(c *config.Config, l link, name string, log *logger) (*daemon, error) {
+func newDaemon(c *config.Config, carrier tun.Carrier, log *logger) (*daemon, error) {
+	l := tun.Impair(carrier, nil)
+	if err := l.Set(impairment(c.Impair)); err != nil {
+		l.Close()
+		return nil, err
+	}
 	s, err := stack.New(stack.Config{
 		Link: l, Addresses: hosts(c.Addresses), Options: tcpOptions(c.TCP), Limits: stackLimits(c.Limits),
 		Log: log.Named("stack"),
@@ -53,7 +51,7 @@ func newDaemon(c *config.Config, l link, name string, log *logger) (*daemon, err
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{log: log, name: name, link: l, stack: s, cfg: c, started: time.Now()}
+	d := &daemon{log: log, link: l, stack: s, cfg: c, started: time.Now()}
 	d.services = newServices(log, d.listen)
 	if err := d.services.apply(c.Services); err != nil {
 		d.close()
@@ -163,5 +161,5 @@ func (d *daemon) summary() string {
 	if len(what) == 0 {
 		what = []string{"nothing"}
 	}
-	return fmt.Sprintf("%s: %s serve %s", d.name, addressList(d.config()), strings.Join(what, ", "))
+	return fmt.Sprintf("%s: %s serve %s", d.link.Name(), addressList(d.config()), strings.Join(what, ", "))
 }

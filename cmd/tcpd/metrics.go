@@ -88,6 +88,7 @@ func (d *daemon) expose(e *exposition) {
 	e.counter("tcpd_log_suppressed_total", "Log entries left out because they repeated.", d.log.suppressed.Load())
 	d.exposeReloads(e)
 	exposeLink(e, d.link.Stats())
+	d.exposeFates(e)
 	exposeStack(e, d.stack.Stats(), d.link.Stats())
 	exposeServices(e, d.services.counts())
 }
@@ -127,6 +128,15 @@ func exposeLink(e *exposition, s tun.Stats) {
 	e.family("tcpd_link_write_errors_total", "counter", "Packets that could not be written to the device.")
 	for r := range tun.NumWriteDrops {
 		e.sample("tcpd_link_write_errors_total", float64(s.WriteDrops[r]), "reason", tun.WriteDrop(r).String())
+	}
+}
+
+func (d *daemon) exposeFates(e *exposition) {
+	e.family("tcpd_link_impaired_total", "counter", "Packets that met an impaired link, by what became of them.")
+	for dir, name := range []string{tun.In: "in", tun.Out: "out"} {
+		for f, n := range d.link.Fates(tun.Direction(dir)) {
+			e.sample("tcpd_link_impaired_total", float64(n), "direction", name, "fate", tun.Fate(f).String())
+		}
 	}
 }
 

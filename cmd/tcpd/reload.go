@@ -67,6 +67,9 @@ func (d *daemon) tryReload() (reloadResult, error) {
 	d.stack.SetOptions(tcpOptions(next.TCP))
 	d.stack.SetLimits(stackLimits(next.Limits))
 	d.log.setLevel(next.Log.Level)
+	if err := d.link.Set(impairment(next.Impair)); err != nil {
+		return result, err
+	}
 	d.mu.Lock()
 	d.cfg = next
 	d.mu.Unlock()
@@ -100,6 +103,9 @@ func describe(before, after *config.Config, changes []config.ServiceChange) []st
 	}
 	if before.Limits != after.Limits {
 		list = append(list, "limits")
+	}
+	if before.Impair != after.Impair {
+		list = append(list, "impair")
 	}
 	if before.TCP != after.TCP {
 		list = append(list, "defaults of tcp, for new connections")

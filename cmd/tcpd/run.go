@@ -13,9 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"tcpd/config"
-	"tcpd/tun"
 )
 
 // run is the life of the daemon, from the configuration to the exit.
@@ -39,11 +36,11 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	if err != nil {
 		log.Warn("the service manager cannot be told about readiness", zap.Error(err))
 	}
-	device, err := tun.Open(tunConfig(c.Tun, log.warnf("tun")))
+	l, err := openLink(c, log.warnf("tun"))
 	if err != nil {
 		return err
 	}
-	d, err := newDaemon(c, device, device.Name(), log)
+	d, err := newDaemon(c, l, log)
 	if err != nil {
 		return err
 	}
@@ -51,14 +48,6 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	defer d.close()
 	return d.serve(signals, stdout)
 }
-
-func tunConfig(c config.Tun, logf func(string, ...any)) tun.Config {
-	return tun.Config{
-		Name: c.Name, Create: c.Create, Queues: c.Queues, MTU: c.MTU, Host: c.Host, Offload: offloads[c.Offload], Logf: logf,
-	}
-}
-
-var offloads = map[string]tun.Offload{"auto": tun.OffloadAuto, "on": tun.OffloadOn, "off": tun.OffloadOff}
 
 // serve opens what others see of the daemon, says that it is ready, and stays until the end.
 func (d *daemon) serve(signals <-chan os.Signal, stdout io.Writer) error {
@@ -73,7 +62,7 @@ func (d *daemon) serve(signals <-chan os.Signal, stdout io.Writer) error {
 	}
 	defer metrics.close()
 
-	d.log.Info("ready", zap.String("device", d.name), zap.String("version", version()))
+	d.log.Info("ready", zap.String("device", d.link.Name()), zap.String("version", version()))
 	d.notify.ready(d.summary())
 	if f, ok := stdout.(*os.File); ok && isTerminal(f) {
 		d.greet(f)

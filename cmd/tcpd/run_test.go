@@ -130,9 +130,9 @@ func TestLinkGone(t *testing.T) {
 
 func TestGreeting(t *testing.T) {
 	for services, want := range map[string]string{
-		serviceLine("web", 80, "http: {}"):                    "mem0: 10.77.0.2, fd77::2 serve web :80\nTry in another terminal: curl http://10.77.0.2/   Ctrl-C ends.\n",
-		"- {name: web, listen: '[fd77::2]:8080', http: {}}\n": "mem0: 10.77.0.2, fd77::2 serve web [fd77::2]:8080\nTry in another terminal: curl 'http://[fd77::2]:8080/'   Ctrl-C ends.\n",
-		serviceLine("echo", 7, "echo: {}"):                    "mem0: 10.77.0.2, fd77::2 serve echo :7\nTry in another terminal: ping 10.77.0.2   Ctrl-C ends.\n",
+		serviceLine("web", 80, "http: {}"):                    "memory: 10.77.0.2, fd77::2 serve web :80\nTry in another terminal: curl http://10.77.0.2/   Ctrl-C ends.\n",
+		"- {name: web, listen: '[fd77::2]:8080', http: {}}\n": "memory: 10.77.0.2, fd77::2 serve web [fd77::2]:8080\nTry in another terminal: curl 'http://[fd77::2]:8080/'   Ctrl-C ends.\n",
+		serviceLine("echo", 7, "echo: {}"):                    "memory: 10.77.0.2, fd77::2 serve echo :7\nTry in another terminal: ping 10.77.0.2   Ctrl-C ends.\n",
 	} {
 		s := newSetup(t, "services:\n"+services)
 		var out bytes.Buffer

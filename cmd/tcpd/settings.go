@@ -25,6 +25,8 @@ var settingFlags = []struct {
 	{"offload", "tun.offload", false},
 	{"mtu", "tun.mtu", false},
 	{"host", "tun.host", true},
+	{"link", "link", false},
+	{"link-any", "link.udp.any", false},
 	{"addr", "addresses", true},
 	{"log-level", "log.level", false},
 	{"log-format", "log.format", false},
@@ -43,6 +45,8 @@ func (s *settings) define(cmd *cobra.Command) {
 	f.String("offload", "", "super-packets: auto, on or off")
 	f.Int("mtu", 0, "MTU in `BYTES`")
 	f.StringSlice("host", nil, "`ADDRESS/LENGTH` of the kernel's side, may be repeated; by default derived from --addr")
+	f.String("link", "", "`udp:LOCAL,REMOTE`: packets inside UDP datagrams instead of a device")
+	f.Bool("link-any", false, "take packets of the link from everybody, and send to whoever was heard last")
 	f.StringSlice("addr", nil, "`ADDRESS/LENGTH` to answer to, may be repeated")
 	f.String("log-level", "", "debug, info, warn or error")
 	f.String("log-format", "", "auto, console, journal or json")

@@ -83,7 +83,7 @@ func (d *daemon) status() status {
 func (d *daemon) deviceStatus() deviceStatus {
 	s := d.link.Stats()
 	return deviceStatus{
-		Name: d.name, Up: s.LinkUp, MTU: d.link.MTU(), Queues: d.link.Queues(), Offload: s.GSO,
+		Name: d.link.Name(), Up: s.LinkUp, MTU: d.link.MTU(), Queues: d.link.Queues(), Offload: s.GSO,
 		PacketsIn: s.Read.Packets, BytesIn: s.Read.Bytes, PacketsOut: s.Written.Packets, BytesOut: s.Written.Bytes,
 		KernelDrops: s.KernelDropped,
 	}
