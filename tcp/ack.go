@@ -12,6 +12,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 	if s.ack.Less(c.snd.una) {
 		return DropNone // an old acknowledgement: nothing in it but data
 	}
+	t.checkDry(now, c)
 	windowMoved := t.updateWindow(now, c, s)
 	d := c.delivery(now)
 	d.ecr, d.hasECR = s.opts.tsEcr, c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0
@@ -26,6 +27,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		t.duplicateAck(c)
 	}
 	t.measure(now, c, s, &d)
+	d.rate = c.sample(&d)
 	t.respond(now, c, s, &d)
 	if progress || d.sacked > 0 {
 		t.armProbe(now, c)

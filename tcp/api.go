@@ -77,6 +77,7 @@ func (t *Table) Write(now Time, c *Conn, b []byte) (int, error) {
 	if err := c.writeErr(); err != nil {
 		return 0, err
 	}
+	t.checkDry(now, c)
 	n := t.keepToSend(c, b[:min(len(b), c.sendRoom())])
 	if n < len(b) {
 		c.wantWrite = true

@@ -226,7 +226,7 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 func (t *Table) synAcked(now Time, c *Conn) {
 	c.heard = now
 	c.synDue = false
-	c.startSending(int(c.retries))
+	c.startSending(now, int(c.retries))
 	c.snd.una, c.snd.nxt = c.snd.iss+1, c.snd.iss+1
 	c.snd.small = c.snd.iss + 1
 	c.retries, c.rtt.backoff = 0, 0

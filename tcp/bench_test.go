@@ -19,8 +19,13 @@ type rig struct {
 
 func newRig(tb testing.TB, f Flow, timestamps bool) *rig {
 	tb.Helper()
+	return newRigWith(tb, f, timestamps, Options{})
+}
+
+func newRigWith(tb testing.TB, f Flow, timestamps bool, opts Options) *rig {
+	tb.Helper()
 	r := &rig{table: NewTable(Config{Secret: [16]byte{1}, MTU: 1500}), now: Time(Second), buf: make([]byte, 1<<18)}
-	id, err := r.table.Listen(ip.Addr{}, f.LocalPort, ListenOptions{})
+	id, err := r.table.Listen(ip.Addr{}, f.LocalPort, ListenOptions{Options: opts})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -120,13 +125,15 @@ func TestEstablished_allocatesNothing(t *testing.T) {
 			if a := testing.AllocsPerRun(200, func() { in.receive(t, n) }); a != 0 {
 				t.Errorf("family %d: receiving %d bytes allocates %v times", i, n, a)
 			}
-			out := newRig(t, f, true)
-			out.build(f, ACK, 1, 1, out.stamp(true), 0)
-			for range 100 {
-				out.send(t, n)
-			}
-			if a := testing.AllocsPerRun(200, func() { out.send(t, n) }); a != 0 {
-				t.Errorf("family %d: sending %d bytes allocates %v times", i, n, a)
+			for _, g := range []Congestion{Cubic, BBR} {
+				out := newRigWith(t, f, true, Options{Congestion: g})
+				out.build(f, ACK, 1, 1, out.stamp(true), 0)
+				for range 100 {
+					out.send(t, n)
+				}
+				if a := testing.AllocsPerRun(200, func() { out.send(t, n) }); a != 0 {
+					t.Errorf("family %d, %v: sending %d bytes allocates %v times", i, g, n, a)
+				}
 			}
 		}
 	}
@@ -151,18 +158,31 @@ func BenchmarkReceive(b *testing.B) {
 func BenchmarkSend(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			f := peerFlows[0]
-			r := newRig(b, f, true)
-			r.build(f, ACK, 1, 1, r.stamp(true), 0)
-			for range 100 {
-				r.send(b, n)
-			}
-			b.SetBytes(int64(n))
-			b.ReportAllocs()
-			for b.Loop() {
-				r.send(b, n)
-			}
+			benchmarkSend(b, n, Cubic)
 		})
+	}
+}
+
+// BenchmarkSendBBR is BenchmarkSend with BBR, on a path too short for pacing.
+func BenchmarkSendBBR(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			benchmarkSend(b, n, BBR)
+		})
+	}
+}
+
+func benchmarkSend(b *testing.B, n int, g Congestion) {
+	f := peerFlows[0]
+	r := newRigWith(b, f, true, Options{Congestion: g})
+	r.build(f, ACK, 1, 1, r.stamp(true), 0)
+	for range 100 {
+		r.send(b, n)
+	}
+	b.SetBytes(int64(n))
+	b.ReportAllocs()
+	for b.Loop() {
+		r.send(b, n)
 	}
 }
 

@@ -14,6 +14,9 @@ type busy struct {
 	prr    prr
 	undo   undo
 
+	rate    sampler
+	release Time // when pacing lets the next packet leave
+
 	ahead  ranges // received beyond a hole
 	recent [maxSACKBlocks]Seq
 	dsack  span
@@ -54,6 +57,10 @@ func (t *Table) takeBusy(c *Conn, charged bool) {
 	b := t.busies.at(i)
 	b.index, b.charged = i, charged
 	b.rack.fack = c.snd.una
+	if c.cc.bbr != nil {
+		b.rate.delivered = c.cc.bbr.delivered // what BBR counts goes on
+	}
+	b.rate.dry(0)
 	for k := range b.recent {
 		b.recent[k] = c.rcv.nxt
 	}

@@ -10,6 +10,7 @@ func (t *Table) Check() error {
 	c.pages()
 	c.busies()
 	c.optionSets()
+	c.bbrs()
 	c.listeners()
 	c.wheelEntries(&t.wheel, "connections")
 	c.wheelEntries(&t.halfWheel, "half-open connections")
@@ -219,6 +220,7 @@ func (c *checker) conn(conn *Conn) {
 	c.sender(conn)
 	c.flight(conn)
 	c.recovery(conn)
+	c.rate(conn)
 	if conn.state != SynSent {
 		c.receiver(conn)
 	}
@@ -342,7 +344,8 @@ func (c *checker) timers(conn *Conn) {
 		return
 	}
 	c.require(conn.flight.empty() || d[timerRetransmit] != 0, "%v: bytes in flight and no retransmission timer", f)
-	c.require(conn.unsent() == 0 || !conn.flight.empty() || conn.queued || d[timerPersist] != 0, "%v: unsent bytes and nothing to wait for", f)
+	c.require(d[timerPace] <= conn.release, "%v: pacing waits until %d, the release is at %d", f, d[timerPace], conn.release)
+	c.require(conn.unsent() == 0 || d[timerPace] != 0 || !conn.flight.empty() || conn.queued || d[timerPersist] != 0, "%v: unsent bytes and nothing to wait for", f)
 	c.require(!s.fin || s.finSent || conn.queued || conn.unsent() > 0, "%v: the FIN is forgotten", f)
 	c.require(conn.rcv.lastAck == conn.rcv.nxt || conn.ackNow || d[timerDelayedAck] != 0, "%v: nothing will acknowledge what was received", f)
 	c.require(conn.state != FinWait2 || !conn.released || d[timerFinWait2] != 0, "%v: FIN-WAIT-2 for ever", f)

@@ -9,6 +9,7 @@ type Congestion uint8
 const (
 	Cubic Congestion = iota // RFC 9438
 	Reno                    // RFC 5681
+	BBR                     // draft-ietf-ccwg-bbr-06, version 3
 )
 
 func (c Congestion) String() string {
@@ -17,6 +18,8 @@ func (c Congestion) String() string {
 		return "cubic"
 	case Reno:
 		return "reno"
+	case BBR:
+		return "bbr"
 	}
 	return fmt.Sprintf("Congestion(%d)", uint8(c))
 }
@@ -26,15 +29,23 @@ const (
 	infiniteSsth = maxCwnd
 )
 
-// congestion is what an algorithm decides. It sees acknowledged bytes and congestion, never single segments or timers;
-// which segments are lost is not its business.
+// congestion is the response to what loss detection, acknowledgements and timers tell: a window, and a rate where there is
+// pacing. It does not decide what is lost.
 type congestion interface {
-	// grow is called for n bytes newly acknowledged in congestion avoidance, while the window was in use.
-	grow(now Time, w *window, n int, rtt Duration)
-	// reduced returns the slow-start threshold after congestion was seen (RFC 5681, equation 4, or its like).
-	reduced(now Time, w *window) uint32
-	// resume is called when sending starts again after an idle period: the pause is no time in which the window grew.
-	resume(idle Duration)
+	// acked takes an acknowledgement: of a loss-based algorithm outside of fast recovery, where PRR meters.
+	acked(now Time, w *window, a *acknowledged)
+	// lost takes a stretch that is deemed lost from now on.
+	lost(now Time, w *window, l loss)
+	// congested is called at the begin of a fast recovery, and timeout for each retransmission time-out; first: for the first
+	// that this flight meets. flight is FlightSize.
+	congested(now Time, w *window, flight int)
+	timeout(now Time, w *window, first bool, flight int)
+	// recovered is called when a recovery has ended, a fast one or one from a time-out, and restored when it was for nothing;
+	// before is the window that it found.
+	recovered(w *window, fast bool)
+	restored(w *window, before *window)
+	// restart is called when data is to leave and nothing is in flight, after an idle time.
+	restart(now Time, w *window, idle, rto Duration)
 }
 
 // window is the congestion window with what every algorithm shares. All of it is bytes.
@@ -43,104 +54,87 @@ type window struct {
 	mss            uint32
 	algorithm      Congestion
 	limited        bool // the window was what kept us from sending more, since the last acknowledgement
+	bbr            *bbr // with BBR, in the table's slab
 	reno           reno
 	cubic          cubic
 	hystart        hystart
 	usage          usage
 }
 
-// acknowledged is what growth depends on.
+// acknowledged is what an acknowledgement tells congestion control.
 type acknowledged struct {
 	bytes    int      // newly acknowledged, cumulatively
 	flight   int      // what was under way before
 	rtt      Duration // of the latest measurement
 	sample   Duration // measured by this acknowledgement; 0: none
 	una, nxt Seq      // after it
+
+	delivered  int // newly acknowledged, cumulatively or selectively
+	inflight   int // what is under way after it
+	trip       Duration
+	recovering bool
+	sack       bool
+	rate       rateSample
+	sampler    *sampler
+}
+
+// loss is a stretch that was sent and is deemed lost.
+type loss struct {
+	start, end Seq
+	inflight   uint32   // what was under way when it was sent, with it
+	since      uint32   // bytes lost since then, with it
+	delivered  uint32   // C.delivered, now
+	limited    bool     // by the application, when it was sent
+	trip       Duration // see Conn.trip
+	sack       bool
 }
 
 func (w *window) control() congestion {
-	if w.algorithm == Reno {
-		return &w.reno
+	if w.bbr != nil {
+		return w.bbr
 	}
-	return &w.cubic
+	return lossBased{}
 }
 
 // initialWindow is min(10*MSS, max(2*MSS, 14600)) (RFC 6928, section 2).
 func initialWindow(mss uint32) uint32 { return min(10*mss, max(2*mss, 14600)) }
 
-func (w *window) init(a Congestion, mss uint32) {
-	*w = window{cwnd: initialWindow(mss), ssthresh: infiniteSsth, mss: mss, algorithm: a}
+// init begins with the initial window. b is the record of BBR, nil with another algorithm.
+func (w *window) init(a Congestion, mss uint32, b *bbr) {
+	*w = window{cwnd: initialWindow(mss), ssthresh: infiniteSsth, mss: mss, algorithm: a, bbr: b}
 }
 
 func (w *window) set(cwnd uint32) { w.cwnd = min(max(cwnd, w.mss), maxCwnd) }
 
-// acked takes an acknowledgement outside of fast recovery. A window of which less than half is used, "pipeACK < (1/2)*cwnd",
-// is not validated and does not grow (RFC 7661, section 4.3), and the time that passes so is no time of the algorithm's (RFC 9438, section 5.8).
-func (w *window) acked(now Time, a *acknowledged) {
-	if pipe := w.usage.note(a); !w.limited && pipe < int(w.cwnd)/2 {
-		w.usage.pause(now)
+// metered tells whether PRR sizes the window in a fast recovery: a model goes on as before.
+func (w *window) metered() bool { return w.bbr == nil }
+
+// lose marks record i of the flight as lost and tells congestion control.
+func (c *Conn) lose(now Time, i int) {
+	s := &c.flight.list[i]
+	if s.fate&(sacked|lost) != 0 {
 		return
 	}
-	if idle := w.usage.resume(now); idle > 0 {
-		w.control().resume(idle)
-	}
-	switch {
-	case w.cwnd >= w.ssthresh:
-		w.control().grow(now, w, a.bytes, a.rtt)
-	case w.ssthresh == infiniteSsth:
-		// "An implementation SHOULD use HyStart++ only for the initial slow start" (RFC 9406, section 4.3).
-		n, over := w.hystart.grow(a, w.mss)
-		w.set(w.cwnd + uint32(n))
-		if over {
-			w.ssthresh = w.cwnd
-		}
-	default:
-		// Slow start counts bytes, not acknowledgements (RFC 3465, section 2.2): one ACK answers a whole super-packet.
-		w.set(min(w.cwnd+uint32(a.bytes), max(w.ssthresh, w.cwnd)))
-	}
+	c.flight.lose(i)
+	c.rate.lost += uint32(s.len())
+	c.cc.control().lost(now, &c.cc, loss{
+		start: s.start, end: s.end, inflight: s.mark.inflight, since: c.rate.lost - s.mark.lost, delivered: c.rate.delivered,
+		limited: s.limited, trip: c.trip(), sack: c.sack,
+	})
 }
 
-// congested reduces the window at the begin of a recovery; flight is FlightSize.
-func (w *window) congested(now Time, flight int) {
-	w.validate(flight)
-	w.ssthresh = w.control().reduced(now, w)
-	w.set(w.ssthresh)
-}
-
-// validate takes back what of the window was not used lately, before it is reduced: "cwnd = (Max(pipeACK, LossFlightSize))" is
-// what the reduction goes out from (RFC 7661, section 4.4.1). What every connection may send at its begin is always taken for
-// validated, as in Linux: else one lost segment of an answer would leave two for the next.
-func (w *window) validate(flight int) {
-	if pipe := max(w.usage.pipeAck(), flight); pipe < int(w.cwnd)/2 {
-		w.set(min(w.cwnd, max(uint32(pipe), initialWindow(w.mss))))
+// trip is the latest round-trip time, also of what was sent again where SACK tells which transmission has arrived: as long
+// as the queue on the path is now.
+func (c *Conn) trip() Duration {
+	if c.sack {
+		return c.rack.rtt
 	}
+	return c.rtt.last
 }
 
-// timeout reduces the window to one segment, the loss window (RFC 5681, section 3.1).
-func (w *window) timeout(now Time, first bool, flight int) {
-	if first {
-		w.validate(flight)
-		w.ssthresh = w.control().reduced(now, w)
+// loseAll marks everything that is not sacked as lost, as a retransmission time-out does.
+func (c *Conn) loseAll(now Time) {
+	for i := range c.flight.list {
+		c.lose(now, i)
 	}
-	w.set(w.mss)
-}
-
-// restore takes a reduction back that was not needed (RFC 9438, section 4.9): also what the algorithm knew.
-func (w *window) restore(before *window) {
-	w.set(max(w.cwnd, before.cwnd))
-	w.ssthresh = max(w.ssthresh, before.ssthresh)
-	w.cubic, w.reno = before.cubic, before.reno
-}
-
-// restart validates a window that was idle for longer than a retransmission time-out. "... a TCP SHOULD set cwnd to no more
-// than RW" (RFC 5681, section 4.1); as in Linux it is halved for each time-out of the pause, down to the initial window, and
-// ssthresh remembers three quarters of what it was (RFC 2861, section 3.1).
-func (w *window) restart(now Time, idle, rto Duration) {
-	w.ssthresh = max(w.ssthresh, w.cwnd/4*3)
-	floor := min(w.cwnd, initialWindow(w.mss))
-	w.usage.pause(now.Add(-idle))
-	for ; idle > rto && w.cwnd > floor; idle -= rto {
-		w.cwnd = max(w.cwnd/2, floor)
-	}
-	w.hystart = hystart{}
 }

@@ -47,8 +47,9 @@ type Conn struct {
 	tsRecent   uint32
 	tsRecentAt Time
 
-	recovery recovery
-	reorder  reordering
+	deliveryRate uint64 // see appLimited
+	recovery     recovery
+	reorder      reordering
 
 	born, heard, lastSent, stalled, challenged Time
 	keepProbes, retries                        uint8
@@ -107,7 +108,18 @@ type connStats struct {
 	dsacks, lossProbes, undone                               uint64
 }
 
-const connSize = int(unsafe.Sizeof(Conn{}))
+const (
+	connSize = int(unsafe.Sizeof(Conn{}))
+	bbrSize  = int(unsafe.Sizeof(bbr{}))
+)
+
+// size is what a connection with these options takes without its buffers.
+func (o *Options) size() int {
+	if o.Congestion == BBR {
+		return connSize + bbrSize
+	}
+	return connSize
+}
 
 // Slot returns a small number, unique among the live connections of a table.
 func (c *Conn) Slot() uint32 { return c.slot }
@@ -155,9 +167,12 @@ func (c *Conn) negotiated(o *options, scaleOffered bool) {
 }
 
 // startSending prepares for data after a handshake in which the SYN or SYN-ACK was sent again so many times.
-func (c *Conn) startSending(retries int) {
+func (c *Conn) startSending(now Time, retries int) {
 	c.sizeSegments()
-	c.cc.init(c.opts.Congestion, uint32(c.snd.mss))
+	c.cc.init(c.opts.Congestion, uint32(c.snd.mss), c.cc.bbr)
+	if c.cc.bbr != nil {
+		c.cc.bbr.start(now, &c.cc, c.rtt.srtt)
+	}
 	c.cc.usage.end = c.snd.iss
 	if retries > 1 {
 		// "... refrain from resetting the initial window to one segment unless there have been more than one SYN or SYN/ACK

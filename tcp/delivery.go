@@ -25,6 +25,7 @@ type delivery struct {
 	original   bool // something is delivered that was sent once, before the recovery began
 	reordered  bool // something that was sent once is delivered after what was sent later
 	probeTwice bool // the DSACK is of the loss probe
+	rate       rateSample
 }
 
 func (c *Conn) delivery(now Time) delivery {
@@ -33,6 +34,8 @@ func (c *Conn) delivery(now Time) delivery {
 
 // note takes a record that is delivered now.
 func (d *delivery) note(s *sent) {
+	d.c.rate.delivered += uint32(s.len())
+	d.c.rate.at = d.now.micros()
 	if s.fate&retransmitted != 0 {
 		d.again = d.again || d.cumulative
 		if d.early(s) {
@@ -77,9 +80,13 @@ func (d *delivery) early(s *sent) bool {
 
 // growth is what congestion control sees of it.
 func (d *delivery) growth() acknowledged {
-	a := acknowledged{bytes: d.acked, flight: d.before, rtt: d.c.rtt.last, una: d.c.snd.una, nxt: d.c.snd.nxt}
+	c := d.c
+	a := acknowledged{
+		bytes: d.acked, flight: d.before, rtt: c.rtt.last, una: c.snd.una, nxt: c.snd.nxt,
+		delivered: d.acked + d.sacked, inflight: c.inflight(), trip: c.trip(), sack: c.sack, rate: d.rate, sampler: &c.rate,
+	}
 	if d.hasRTT {
-		a.sample = d.c.rtt.last
+		a.sample = c.rtt.last
 	}
 	return a
 }

@@ -9,7 +9,9 @@ const maxFlight = 1024
 type sent struct {
 	start, end Seq
 	at         Time // of the last transmission
+	mark       mark // what was known then
 	fate       fate
+	limited    bool // the application had nothing more to send for a while before it
 }
 
 type fate uint8
@@ -178,13 +180,6 @@ func (f *flight) lose(i int) {
 	f.account(s, -1)
 	s.fate |= lost
 	f.account(s, 1)
-}
-
-// loseAll marks everything that is not sacked as lost, as a retransmission time-out does.
-func (f *flight) loseAll() {
-	for i := range f.list {
-		f.lose(i)
-	}
 }
 
 // reneged forgets what was sacked when the first record is: the peer would have acknowledged it, had it kept it. "The data

@@ -20,13 +20,13 @@ func (t *Table) recoverFromTimeout(now Time, c *Conn) {
 	if first {
 		c.undo.remember(c, true)
 	}
-	c.cc.timeout(now, first, c.snd.nxt.Sub(c.snd.una))
+	c.cc.control().timeout(now, &c.cc, first, c.snd.nxt.Sub(c.snd.una))
 	c.recovery = recovery{kind: recoverTimeout, until: c.snd.nxt}
 	if first || c.retries > 1 {
 		c.recovery.forward = forwardFirst
 	}
 	c.flight.reneged()
-	c.flight.loseAll()
+	c.loseAll(now)
 	c.snd.dupAcks, c.away = 0, 0
 	c.tlp = lossProbe{}
 	c.stopTimer(timerReorder)

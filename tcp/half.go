@@ -287,7 +287,7 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 	if !h.again { // Karn: who knows which one it answers
 		c.rtt.sample(now.Sub(h.sentAt))
 	}
-	c.startSending(int(h.retries))
+	c.startSending(now, int(h.retries))
 	c.setState(Established)
 	t.counters.Accepted++
 	t.armKeepAlive(c)

@@ -39,6 +39,23 @@ type Info struct {
 	Busy                       Duration // how long data was under way or waited to be sent; and of that, limited by
 	AppLimited, WindowLimited  Duration
 	CwndLimited, BufferLimited Duration
+	PacingLimited              Duration
+
+	DeliveryRate   uint64 // bytes per second, of the latest sample; 0: none yet
+	RateAppLimited bool   // it was measured while the application limited it
+	PacingRate     uint64 // bytes per second; 0: not paced
+
+	Model Model // of BBR
+}
+
+// Model is what BBR knows of the path; all zero with another algorithm.
+type Model struct {
+	Phase                Phase
+	Bandwidth            uint64   // bytes per second
+	MinRTT               Duration // 0: not measured
+	PacingGain, CwndGain int      // percent
+	InflightLong         int      // bytes that the path has taken without much loss, inflight_longterm; 0: no limit is known
+	InflightShort        int      // the same of late, inflight_shortterm
 }
 
 // Info is an application call.
@@ -62,6 +79,13 @@ func (t *Table) Info(now Time, c *Conn) Info {
 	if c.cc.ssthresh != infiniteSsth {
 		i.Ssthresh = int(c.cc.ssthresh)
 	}
+	i.DeliveryRate, i.RateAppLimited = c.deliveryRate&^appLimited, c.deliveryRate&appLimited != 0
+	if c.paced() {
+		i.PacingRate = c.pacingRate()
+	}
+	if c.cc.bbr != nil {
+		i.Model = c.cc.bbr.model()
+	}
 	i.limits(c.limits.after(now, c), c.limits.now)
 	for _, r := range c.ahead {
 		i.OutOfOrder += r.len()
@@ -73,5 +97,6 @@ func (i *Info) limits(spent [numLimits]Duration, now Limit) {
 	i.Limit = now
 	i.AppLimited, i.WindowLimited = spent[LimitApp], spent[LimitWindow]
 	i.CwndLimited, i.BufferLimited = spent[LimitCwnd], spent[LimitBuffer]
-	i.Busy = i.AppLimited + i.WindowLimited + i.CwndLimited + i.BufferLimited
+	i.PacingLimited = spent[LimitPacing]
+	i.Busy = i.PacingLimited + i.AppLimited + i.WindowLimited + i.CwndLimited + i.BufferLimited
 }

@@ -10,11 +10,12 @@ const (
 	LimitWindow              // the peer's window
 	LimitCwnd                // the congestion window
 	LimitBuffer              // the application waits for room in the send buffer
+	LimitPacing              // the pacing rate
 	numLimits
 )
 
 func (l Limit) String() string {
-	return [...]string{"idle", "application", "receive window", "congestion window", "send buffer"}[l]
+	return [...]string{"idle", "application", "receive window", "congestion window", "send buffer", "pacing"}[l]
 }
 
 // limits adds up how long each of them held.
@@ -45,6 +46,8 @@ func (c *Conn) limitedBy() Limit {
 	switch {
 	case unsent == 0 && c.flight.empty():
 		return LimitIdle
+	case c.deadlines[timerPace] != 0:
+		return LimitPacing
 	case unsent > 0 && c.snd.windowRoom() < min(unsent, max(c.cwndRoom(), int(c.snd.mss))):
 		return LimitWindow
 	case unsent > 0 && c.cwndRoom() < min(unsent, int(c.snd.mss)) || c.flight.lost > 0:

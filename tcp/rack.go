@@ -88,7 +88,7 @@ func (t *Table) detectLoss(now Time, c *Conn) bool {
 			continue
 		}
 		if left := s.at.Add(r.rtt + reo).Sub(now); left <= 0 {
-			f.lose(i)
+			c.lose(now, i)
 			found = true
 		} else {
 			wait = max(wait, left)
@@ -107,7 +107,7 @@ func (t *Table) reorderTimeout(now Time, c *Conn) {
 	}
 	d := c.delivery(now)
 	t.enterRecovery(now, c, &d)
-	if c.recovery.kind == recoverFast {
+	if c.recovery.kind == recoverFast && c.cc.metered() {
 		c.prr.acked(c, 0, false)
 	}
 }

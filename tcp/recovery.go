@@ -30,17 +30,21 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 		t.takeBack(c, d)
 	}
 	more := t.findLosses(now, c, d)
-	if c.recovery.kind != recoverNone && c.recovery.until.LessEq(c.snd.una) {
+	fast := c.recovery.kind == recoverFast
+	over := c.recovery.kind != recoverNone && c.recovery.until.LessEq(c.snd.una)
+	if over {
 		t.leaveRecovery(c)
-		return
+	} else {
+		c.undo.expire(c)
 	}
-	c.undo.expire(c)
-	if c.recovery.kind == recoverFast {
-		c.prr.acked(c, d.delivered(c), d.acked > 0 && !more)
-	} else if d.acked > 0 {
-		a := d.growth()
-		c.cc.acked(now, &a)
+	switch {
+	case !c.cc.metered() && d.acked+d.sacked > 0, !over && !fast && d.acked > 0:
+		t.acked = d.growth()
+		t.acked.recovering = fast
+		c.cc.control().acked(now, &c.cc, &t.acked)
 		c.cc.limited = false
+	case !over && fast && c.cc.metered():
+		c.prr.acked(c, d.delivered(c), d.acked > 0 && !more)
 	}
 }
 
@@ -50,7 +54,7 @@ func (t *Table) findLosses(now Time, c *Conn, d *delivery) bool {
 	if c.sack {
 		found = t.detectLoss(now, c)
 	} else {
-		found = t.detectLossByDuplicates(c, d)
+		found = t.detectLossByDuplicates(now, c, d)
 	}
 	if found {
 		t.enterRecovery(now, c, d)
@@ -60,7 +64,7 @@ func (t *Table) findLosses(now Time, c *Conn, d *delivery) bool {
 
 // detectLossByDuplicates is fast retransmit for a peer without SACK: RFC 5681, section 3.2, and RFC 6582 for the partial
 // acknowledgements that follow.
-func (t *Table) detectLossByDuplicates(c *Conn, d *delivery) bool {
+func (t *Table) detectLossByDuplicates(now Time, c *Conn, d *delivery) bool {
 	f := &c.flight
 	if f.empty() {
 		return false
@@ -76,7 +80,7 @@ func (t *Table) detectLossByDuplicates(c *Conn, d *delivery) bool {
 		c.leftNetwork()
 	}
 	f.split(0, c.snd.una.Add(int(c.snd.mss)))
-	f.lose(0)
+	c.lose(now, 0)
 	c.recovery.first = true
 	return true
 }
@@ -116,16 +120,14 @@ func (t *Table) enterRecovery(now Time, c *Conn, d *delivery) {
 	c.recovery = recovery{kind: recoverFast, until: c.snd.nxt, first: true}
 	c.tlp = lossProbe{}
 	c.stopTimer(timerProbe)
-	c.cc.congested(now, c.snd.nxt.Sub(c.snd.una))
+	c.cc.control().congested(now, &c.cc, c.snd.nxt.Sub(c.snd.una))
 	c.prr.begin(c, d)
 	t.counters.Recoveries++
 }
 
-// leaveRecovery: "cwnd = ssthresh" (RFC 9937, Completion Steps). After a time-out the window has grown by itself.
+// leaveRecovery: what was lost is repaired.
 func (t *Table) leaveRecovery(c *Conn) {
-	if c.recovery.kind == recoverFast {
-		c.cc.set(c.cc.ssthresh)
-	}
+	c.cc.control().recovered(&c.cc, c.recovery.kind == recoverFast)
 	c.endRecovery()
 	c.undo.end(c)
 	t.want(c)

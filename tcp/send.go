@@ -15,13 +15,19 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 	case c.tlp.due && t.emitProbe(now, c, out):
 		return true
 	}
+	c.stopTimer(timerPace)
 	if i, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.list[i].len()) {
-		t.emitLost(now, c, i, out)
-		return true
-	}
-	if n, fin := c.sendable(now); n > 0 || fin {
-		t.emitNew(now, c, n, fin, out)
-		return true
+		if c.release <= now {
+			t.emitLost(now, c, i, out)
+			return true
+		}
+		t.hold(c)
+	} else if n, fin := c.sendable(now); n > 0 || fin {
+		if c.release <= now {
+			t.emitNew(now, c, n, fin, out)
+			return true
+		}
+		t.hold(c)
 	}
 	c.limits.note(now, c)
 	t.armCork(now, c)
@@ -61,9 +67,8 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	if unsent == 0 {
 		return 0, fin && c.finAllowed()
 	}
-	if c.flight.empty() && now.Sub(c.lastSent) > c.rtt.rto() {
-		c.cc.restart(now, now.Sub(c.lastSent), c.rtt.rto())
-		c.lastSent = now
+	if c.flight.empty() {
+		c.restart(now)
 	}
 	mss := int(c.segmentPayload())
 	room, window := c.cwndRoom(), c.snd.windowRoom()
@@ -71,7 +76,7 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 		room = max(room, mss)
 	}
 	room = c.forwardRoom(room)
-	n = min(unsent, room, window, c.superPayload(mss))
+	n = min(unsent, room, window, c.quantum(mss))
 	if n <= 0 {
 		c.cc.limited = c.cc.limited || room <= 0
 		return 0, false
@@ -92,6 +97,15 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 		n = min(unsent, window, mss)
 	}
 	return n, fin && n == unsent
+}
+
+// restart lets congestion control know that sending begins again.
+func (c *Conn) restart(now Time) {
+	idle, rto := now.Sub(c.lastSent), c.rtt.rto()
+	c.cc.control().restart(now, &c.cc, idle, rto)
+	if idle > rto {
+		c.lastSent = now // once
+	}
 }
 
 // finAllowed: a FIN without data needs no room in the window, as in Linux; everything before it must be sent.
@@ -155,7 +169,10 @@ func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, out *ip.Outgoing) {
 		c.snd.finSent = true
 	}
 	c.snd.nxt = x.end
-	c.flight.push(x, now)
+	f := &c.flight
+	f.push(x, now)
+	c.rate.mark(now, &f.list[len(f.list)-1], x.len(), c.inflight())
+	c.pace(now, n)
 	c.prr.out += n
 	c.force = false
 	c.stats.bytesSent += uint64(n)
@@ -172,8 +189,8 @@ func (t *Table) emitLost(now Time, c *Conn, i int, out *ip.Outgoing) {
 	mss := int(c.segmentPayload())
 	room := max(c.cwndRoom()/mss*mss, mss)
 	x := span{s.start, s.end}
-	if x.len() > min(room, c.superPayload(mss)) {
-		x.end = x.start.Add(min(room, c.superPayload(mss)))
+	if most := min(room, c.quantum(mss)); x.len() > most {
+		x.end = x.start.Add(most)
 	}
 	c.recovery.first = false
 	t.resend(now, c, i, x, out)
@@ -188,6 +205,8 @@ func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
 		data.end--
 	}
 	c.flight.resent(i, x, now)
+	c.rate.mark(now, &c.flight.list[i], x.len(), c.inflight())
+	c.pace(now, data.len())
 	c.prr.out += data.len()
 	c.undo.resent(now, c, x.len())
 	t.transmit(now, c, data, fin, mss, out)
@@ -284,7 +303,7 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 // armPersist starts probing when data waits, nothing is under way that would bring an acknowledgement, and the window is what
 // holds it back.
 func (t *Table) armPersist(now Time, c *Conn) {
-	if c.unsent() == 0 || !c.flight.empty() || c.deadlines[timerPersist] != 0 || !synchronized.has(c.state) {
+	if c.unsent() == 0 || !c.flight.empty() || c.deadlines[timerPersist] != 0 || c.deadlines[timerPace] != 0 || !synchronized.has(c.state) {
 		return
 	}
 	t.setTimer(c, timerPersist, now.Add(c.rtt.rto()))

@@ -3,6 +3,7 @@ package tcp
 // Options are what a connection can be told. Zero durations and sizes mean the default.
 type Options struct {
 	Congestion    Congestion
+	Pacing        Pacing
 	NoDelay       bool  // do not hold back small segments (Nagle, RFC 9293, section 3.7.4)
 	TTL           uint8 // of packets that leave, the hop limit of IPv6 (RFC 9293, MUST-49). 0: 64
 	TrafficClass  uint8 // DSCP in the upper six bits (RFC 9293, MUST-48); the two of ECN are not the application's

@@ -21,12 +21,14 @@ type Table struct {
 	busies  slab[busy]
 	idle    busy // of every connection that has none of its own; nothing is written here
 	sets    optionSets
+	bbrs    slab[bbr]
 	halves  slab[half]
 	waits   timeWaits
 	paths   pathCache
 	wheel   wheel // of connections
 	due     []uint32
 	nConns  int
+	nBBR    int
 	nHalves int
 	nBusies int // those charged
 
@@ -45,6 +47,7 @@ type Table struct {
 	standing bool // a queue stands in front of us; see SetStanding
 
 	seg     segment // scratch of Arrive
+	acked   acknowledged
 	options optionWriter
 	head    [ip.HeaderLen6 + maxHeaderLen]byte
 	payload [][]byte
@@ -194,7 +197,7 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 	if t.nConns >= t.cfg.Connections {
 		return nil, ErrLimit
 	}
-	if !t.cfg.Memory.Charge(connSize) {
+	if !t.cfg.Memory.Charge(o.size()) {
 		return nil, ErrMemory
 	}
 	i := t.conns.get()
@@ -206,6 +209,12 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 	c.rcv.max = uint32(c.opts.ReceiveBuffer)
 	c.pathMTU = t.pathMTU(now, f.Remote)
 	c.tsOffset = t.secret.timestampOffset(f)
+	if o.Congestion == BBR {
+		j := t.bbrs.get()
+		c.cc.bbr = t.bbrs.at(j)
+		*c.cc.bbr = bbr{index: j, random: random(t.random.next())}
+		t.nBBR++
+	}
 	t.nConns++
 	t.enter(f, makeRef(refConn, i))
 	return c, nil
@@ -234,9 +243,14 @@ func (t *Table) free(c *Conn) {
 	t.wheel.cancel(c.slot)
 	c.live, c.queued = false, false
 	t.disengage(c)
-	c.opts = nil
+	if c.cc.bbr != nil {
+		t.bbrs.put(c.cc.bbr.index)
+		c.cc.bbr = nil
+		t.nBBR--
+	}
 	t.nConns--
-	t.cfg.Memory.Release(connSize)
+	t.cfg.Memory.Release(c.opts.size())
+	c.opts = nil
 	t.conns.put(c.slot)
 }
 

@@ -10,6 +10,7 @@ const (
 	timerPersist                 // zero-window probe and silly-window override
 	timerDelayedAck
 	timerReorder // RFC 8985, section 6.2
+	timerPace
 	timerKeepAlive
 	timerFinWait2
 	numTimers
@@ -53,6 +54,7 @@ var expiry = [numTimers]func(*Table, Time, *Conn){
 	timerPersist:    (*Table).persistTimeout,
 	timerDelayedAck: (*Table).delayedAckTimeout,
 	timerReorder:    (*Table).reorderTimeout,
+	timerPace:       (*Table).paceTimeout,
 	timerKeepAlive:  (*Table).keepAliveTimeout,
 	timerFinWait2:   (*Table).finWait2Expired,
 }
@@ -60,6 +62,7 @@ var expiry = [numTimers]func(*Table, Time, *Conn){
 // expire runs the deadlines of c that have passed and schedules the next.
 func (t *Table) expire(now Time, c *Conn) {
 	c.wake = 0
+	t.checkDry(now, c)
 	for k := range numTimers {
 		if d := c.deadlines[k]; d != 0 && d <= now {
 			c.deadlines[k] = 0

@@ -63,7 +63,7 @@ func (u *undo) expire(c *Conn) {
 // takeBack ends a recovery that was not needed.
 func (t *Table) takeBack(c *Conn, d *delivery) {
 	u := &c.undo
-	c.cc.restore(&u.before)
+	c.cc.control().restored(&c.cc, &u.before)
 	if u.timeout {
 		t.counters.TimeoutsUndone++
 		if d.late != 0 && !c.timestamps {

@@ -1,0 +1,147 @@
+package tcp
+
+import (
+	"fmt"
+	"testing"
+)
+
+// phase runs until BBR is in p.
+func (b *bottleneck) phase(p Phase, most Duration) {
+	b.Helper()
+	if !b.until(b.now.Add(most), func() bool { return b.info().Model.Phase == p }) {
+		b.Fatalf("no %v after %d ms: %+v", p, most/Millisecond, b.info().Model)
+	}
+}
+
+func newBBR(t testing.TB) *bottleneck {
+	t.Helper()
+	b := newBottleneck(t, Options{Congestion: BBR})
+	b.check = true
+	return b
+}
+
+// near tells whether a is within percent of b.
+func near(a, b, percent uint64) bool { return a*100 >= b*(100-percent) && a*100 <= b*(100+percent) }
+
+// payload is what of the rate of a bottleneck is payload.
+func (b *bottleneck) payload() uint64 { return uint64(b.rate) * 1448 / 1500 }
+
+// Appendix A.1, A.3 and A.8 of the draft: the plateau ends Startup, the queue drains, and ProbeBW cruises on an empty one.
+func TestBBR_phases(t *testing.T) {
+	b := newBBR(t)
+	b.phase(PhaseStartup, Second)
+	if i := b.info(); i.Model.PacingGain != 277 || i.Model.CwndGain != 200 {
+		t.Errorf("%+v", i.Model)
+	}
+	b.phase(PhaseDrain, Second)
+	if m := b.info().Model; !near(m.Bandwidth, b.payload(), 2) || m.PacingGain != 50 {
+		t.Errorf("%+v, want within 2%% of %d bytes per second", m, b.payload())
+	}
+	b.phase(PhaseProbeCruise, 200*Millisecond)
+	i := b.info()
+	if i.Model.MinRTT < b.delay || i.Model.MinRTT > b.delay+Millisecond || i.Pipe > 300_000 {
+		t.Errorf("a round trip of %d us, %d bytes in flight", i.Model.MinRTT/Microsecond, i.Pipe)
+	}
+	b.phase(PhaseProbeRefill, 3500*Millisecond)
+	b.phase(PhaseProbeUp, 100*Millisecond)
+	if g := b.info().Model; g.PacingGain != 125 || g.CwndGain != 225 {
+		t.Errorf("%+v", g)
+	}
+	b.phase(PhaseProbeDown, 500*Millisecond)
+	if b.burst > 64_000 {
+		t.Errorf("%d bytes left at one instant", b.burst)
+	}
+}
+
+// Appendix A.10: after five seconds without a shorter round trip the flight shrinks to half, for 200 ms.
+func TestBBR_probeRTT(t *testing.T) {
+	b := newBBR(t)
+	b.phase(PhaseProbeCruise, 2*Second)
+	b.phase(PhaseProbeRTT, 6*Second)
+	start := b.now
+	b.run(100 * Millisecond)
+	if i := b.info(); i.Pipe > 130_000 || i.Model.CwndGain != 50 || i.Model.Phase != PhaseProbeRTT {
+		t.Errorf("%d bytes in flight: %+v", i.Pipe, i.Model)
+	}
+	b.phase(PhaseProbeCruise, Second)
+	if d := b.now.Sub(start); d < 200*Millisecond || d > 300*Millisecond {
+		t.Errorf("ProbeRTT took %d ms", d/Millisecond)
+	}
+	if n := uint64(b.run(Second)); !near(n, b.payload(), 4) {
+		t.Errorf("%d bytes in the second after it, of %d", n, b.payload())
+	}
+}
+
+// Appendix A.11: an idle time is as good as ProbeRTT; and what is known of the path stays.
+func TestBBR_idle(t *testing.T) {
+	b := newBBR(t)
+	b.phase(PhaseProbeCruise, 2*Second)
+	b.rest = 0
+	b.run(6 * Second)
+	b.rest = 500_000
+	before := b.info().Model
+	seen := false
+	b.until(b.now.Add(Second), func() bool {
+		seen = seen || b.info().Model.Phase == PhaseProbeRTT
+		return false
+	})
+	if m := b.info().Model; seen || m.Bandwidth != before.Bandwidth {
+		t.Errorf("ProbeRTT %v; %+v, and before the pause %+v", seen, m, before)
+	}
+	if b.overflows > 60 {
+		t.Errorf("%d packets were dropped", b.overflows)
+	}
+}
+
+// Appendix A.7: an application that limits the rate ends neither Startup nor the search.
+func TestBBR_applicationLimited(t *testing.T) {
+	b := newBBR(t)
+	for range 30 {
+		b.rest = 20_000
+		b.run(50 * Millisecond)
+	}
+	if m := b.info().Model; m.Phase != PhaseStartup {
+		t.Errorf("%+v", m)
+	}
+	b.rest = -1
+	b.phase(PhaseProbeCruise, 2*Second)
+	if m := b.info().Model; !near(m.Bandwidth, b.payload(), 2) {
+		t.Errorf("%+v", m)
+	}
+}
+
+// Appendix A.14 and A.15: a path of less than a packet, which becomes much faster.
+func TestBBR_narrowThenWide(t *testing.T) {
+	b := newBottleneck(t, Options{Congestion: BBR})
+	b.rate, b.queue, b.check = 50_000, 20_000, true
+	b.run(20 * Second)
+	if i := b.info(); i.Cwnd < 4*i.MSS || !near(i.Model.Bandwidth, b.payload(), 5) {
+		t.Errorf("window %d, %+v", i.Cwnd, i.Model)
+	}
+	b.rate, b.queue = 500_000, 20_000
+	b.run(30 * Second)
+	if n := uint64(b.run(5 * Second)); !near(n, 5*b.payload(), 15) {
+		t.Errorf("%d bytes in five seconds of %d: %+v", n, 5*b.payload(), b.info().Model)
+	}
+}
+
+// Random loss is what people take BBR for: see bbr.crowded.
+func TestBBR_randomLoss(t *testing.T) {
+	for _, queue := range []int64{30_000, 250_000} {
+		for _, loss := range []int64{0, 10, 100, 300} {
+			t.Run(fmt.Sprint(queue, " ", loss), func(t *testing.T) {
+				b := newBottleneck(t, Options{Congestion: BBR})
+				b.queue, b.loss = queue, loss
+				n := uint64(b.run(10*Second)) / 10
+				i := b.info()
+				t.Logf("%d kbit/s, %d of %d packets overflowed, burst %d; %+v", n/125, b.overflows, b.sent, b.burst, i.Model)
+				if n < b.payload()*80/100 {
+					t.Errorf("%d bytes per second of %d: %+v", n, b.payload(), i.Model)
+				}
+				if b.overflows > b.sent/50 {
+					t.Errorf("%d of %d packets overflowed the queue", b.overflows, b.sent)
+				}
+			})
+		}
+	}
+}

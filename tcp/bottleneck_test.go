@@ -1,0 +1,187 @@
+package tcp
+
+import (
+	"testing"
+
+	"tcpd/ip"
+)
+
+// bottleneck is a path from a sender to a receiver, with a queue before a link of a rate, random loss behind it, and a delay.
+// Super-packets arrive as packets. Acknowledgements come back through a delay only.
+type bottleneck struct {
+	testing.TB
+	now   Time
+	rate  int64 // bytes per second
+	queue int64 // bytes
+	delay Duration
+	loss  int64 // of 10,000 packets
+	burst int   // most bytes that left at one instant after start
+	dice  random
+
+	tables    [2]*Table
+	sender    *Conn
+	receiver  *Conn
+	wires     [2][]flying
+	free      Time // when the link is free
+	left      Time
+	leaving   int
+	sent      int // packets offered, and lost in the queue
+	overflows int
+	received  int
+	split     ip.Segmenter
+	data      []byte
+	rest      int // bytes to write; negative: no end
+	check     bool
+}
+
+func newBottleneck(t testing.TB, o Options) *bottleneck {
+	t.Helper()
+	b := &bottleneck{TB: t, now: Time(Second), rate: 12_500_000, queue: 250_000, delay: 20 * Millisecond, dice: 1, data: make([]byte, 1<<16), rest: -1}
+	for i := range b.tables {
+		b.tables[i] = NewTable(Config{Secret: [16]byte{byte(i + 1)}, Seed: uint64(i)})
+	}
+	l, err := b.tables[1].Listen(ip.Addr{}, flow4.RemotePort, ListenOptions{Options: o})
+	if err == nil {
+		b.sender, err = b.tables[0].Connect(b.now, flow4, o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := b.rest
+	b.rest = 0
+	for b.receiver == nil && b.step() {
+		b.receiver = b.tables[1].Accept(l)
+	}
+	b.rest = rest
+	return b
+}
+
+// run goes on for d and returns how many bytes arrived in that time.
+func (b *bottleneck) run(d Duration) int {
+	b.Helper()
+	before := b.received
+	b.until(b.now.Add(d), func() bool { return false })
+	return b.received - before
+}
+
+// until goes on until done, or end, and reports which.
+func (b *bottleneck) until(end Time, done func() bool) bool {
+	b.Helper()
+	for b.now < end {
+		if done() {
+			return true
+		}
+		b.apply()
+		if !b.step() {
+			b.now = end
+		}
+	}
+	return done()
+}
+
+func (b *bottleneck) info() Info { return b.tables[0].Info(b.now, b.sender) }
+
+func (b *bottleneck) step() bool {
+	b.flush()
+	next := min(b.tables[0].Deadline(), b.tables[1].Deadline())
+	for _, w := range b.wires {
+		if len(w) > 0 {
+			next = min(next, w[0].at)
+		}
+	}
+	if next == Never {
+		return false
+	}
+	b.now = max(b.now, next)
+	for i, t := range b.tables {
+		t.Advance(b.now)
+		for len(b.wires[i]) > 0 && b.wires[i][0].at <= b.now {
+			b.arrive(t, b.wires[i][0])
+			b.wires[i] = b.wires[i][1:]
+		}
+	}
+	b.apply()
+	b.flush()
+	for i, t := range b.tables {
+		t.Events()
+		if b.check {
+			if err := t.Check(); err != nil {
+				b.Fatalf("end %d: %v", i, err)
+			}
+		}
+	}
+	return true
+}
+
+func (b *bottleneck) arrive(t *Table, f flying) {
+	var p ip.Packet
+	if d := p.Parse(f.b, f.o); d != 0 {
+		b.Fatal(d)
+	}
+	t.Arrive(b.now, &p)
+}
+
+// apply is what the applications do: one writes whenever it can, the other reads.
+func (b *bottleneck) apply() {
+	for b.rest != 0 {
+		k := len(b.data)
+		if b.rest > 0 {
+			k = min(k, b.rest)
+		}
+		n, err := b.tables[0].Write(b.now, b.sender, b.data[:k])
+		if err != nil {
+			b.Fatal(err)
+		}
+		if b.rest > 0 {
+			b.rest -= n
+		}
+		if n < k {
+			break
+		}
+	}
+	for b.receiver != nil {
+		n, err := b.tables[1].Read(b.now, b.receiver, b.data)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.received += n
+		if n == 0 {
+			break
+		}
+	}
+}
+
+func (b *bottleneck) flush() {
+	var out ip.Outgoing
+	for b.tables[1].Poll(b.now, &out) {
+		p, o := flatten(&out)
+		b.wires[0] = append(b.wires[0], flying{b.now.Add(b.delay / 2), p, o})
+	}
+	for b.tables[0].Poll(b.now, &out) {
+		if b.left != b.now {
+			b.left, b.leaving = b.now, 0
+		}
+		b.leaving += out.Len()
+		b.burst = max(b.burst, b.leaving)
+		if err := b.split.Split(&out, b.offer); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// offer puts a packet into the queue.
+func (b *bottleneck) offer(out *ip.Outgoing) error {
+	b.sent++
+	n := int64(out.Len())
+	if waits := int64(max(b.free.Sub(b.now), 0)) * b.rate / int64(Second); waits+n > b.queue {
+		b.overflows++
+		return nil
+	}
+	b.free = max(b.free, b.now).Add(Duration(n * int64(Second) / b.rate))
+	if b.dice.below(10_000) < b.loss {
+		return nil
+	}
+	p, o := flatten(out)
+	b.wires[1] = append(b.wires[1], flying{b.free.Add(b.delay / 2), p, o})
+	return nil
+}
