@@ -46,7 +46,7 @@ func (t *Table) Connect(now Time, f Flow, o Options) (*Conn, error) {
 // reusable: our timestamps grow, so the peer can tell a new incarnation a second later (RFC 6191; Linux' tcp_tw_reuse).
 func (t *Table) reusable(now Time, i uint32) bool {
 	w := t.waits.records.at(i)
-	return w.timestamps && now.Sub(w.expires.Add(-timeWaitLength)) > Second
+	return w.is(waitTimestamps) && now.Sub(w.expires.Add(-timeWaitLength)) > Second
 }
 
 const (

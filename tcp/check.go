@@ -60,7 +60,7 @@ func (c *checker) flowsAndCounts() {
 		}
 	}
 	for i := range t.waits.records.next {
-		if w := t.waits.records.at(i); w.live {
+		if w := t.waits.records.at(i); w.is(waitLive) {
 			waits++
 			refers(w.flow, makeRef(refTimeWait, i))
 		}
@@ -68,7 +68,7 @@ func (c *checker) flowsAndCounts() {
 	c.require(conns == t.nConns, "%d connections, counted %d", conns, t.nConns)
 	c.require(halves == t.nHalves, "%d half-open connections, counted %d", halves, t.nHalves)
 	c.require(waits == t.waits.n, "%d TIME-WAIT records, counted %d", waits, t.waits.n)
-	c.require(waits <= t.waits.order.n, "%d TIME-WAIT records, %d of them will end", waits, t.waits.order.n)
+	c.require(waits == t.waits.listed(), "%d TIME-WAIT records, %d of them will end", waits, t.waits.listed())
 	c.require(found == t.flows.n, "%d flows for %d records", t.flows.n, found)
 	c.require(t.flows.count() == t.flows.n, "%d flows are entered, counted %d", t.flows.count(), t.flows.n)
 }
@@ -100,6 +100,17 @@ func (c *checker) busies() {
 	}
 	c.require(charged == t.nBusies, "%d records of work are charged, counted %d", charged, t.nBusies)
 	c.require(used+len(t.busies.free) == int(t.busies.next), "%d records of work, %d in use, %d free", t.busies.next, used, len(t.busies.free))
+}
+
+// listed counts the records in the list that have not ended.
+func (l *timeWaits) listed() int {
+	n := 0
+	for i := l.first; i != 0; i = l.records.at(i-1).link & waitLink {
+		if l.records.at(i - 1).is(waitLive) {
+			n++
+		}
+	}
+	return n
 }
 
 // count returns the entries of the table.
@@ -181,15 +192,13 @@ func (c *checker) listeners() {
 	c.require(live == len(t.bound), "%d listeners, %d bound", live, len(t.bound))
 }
 
-func (w *wheel) has(id uint32) bool { return int(id) < len(w.entries) && w.entries[id].queued }
-
 // wheelEntries: each entry of the wheel is in the list it says, and slots that have entries are marked.
 func (c *checker) wheelEntries(w *wheel, name string) {
 	queued, listed := 0, 0
-	for i := range w.entries {
-		if w.entries[i].queued {
+	for i := range uint32(len(w.entries) * slabRecords) {
+		if e := w.entry(i); e.queued() {
 			queued++
-			c.require(w.entries[i].at > w.now, "wheel of %s: entry %d is overdue", name, i)
+			c.require(e.at() > w.now, "wheel of %s: entry %d is overdue", name, i)
 		}
 	}
 	for l := range wheelLevels {
@@ -198,9 +207,10 @@ func (c *checker) wheelEntries(w *wheel, name string) {
 				c.require(false, "wheel of %s: slot %d/%d is marked wrongly", name, l, s)
 			}
 			prev := uint32(0)
-			for id := w.heads[l][s]; id != 0 && listed <= queued; id = w.entries[id-1].next {
-				e := &w.entries[id-1]
-				c.require(e.queued && int(e.level) == l && int(e.slot) == s && e.prev == prev,
+			for id := w.heads[l][s]; id != 0 && listed <= queued; id = w.entry(id - 1).next {
+				e := w.entry(id - 1)
+				level, slot := e.place()
+				c.require(e.queued() && level == l && slot == s && e.prev == prev,
 					"wheel of %s: entry %d is linked wrongly", name, id-1)
 				prev = id
 				listed++

@@ -220,5 +220,10 @@ func (c *Conn) unsent() int {
 	return c.snd.buf.end().Sub(c.snd.nxt)
 }
 
-// tsNow is the timestamp clock: milliseconds, with the peer's offset.
+// tsNow is the timestamp clock towards the peer of f: milliseconds, with the peer's offset.
+func (t *Table) tsNow(now Time, f *Flow) uint32 {
+	return uint32(now/Time(Millisecond)) + t.secret.timestampOffset(f)
+}
+
+// tsNow is the timestamp clock of c.
 func (c *Conn) tsNow(now Time) uint32 { return uint32(now/Time(Millisecond)) + c.tsOffset }

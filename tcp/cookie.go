@@ -63,7 +63,7 @@ func (t *Table) sendCookie(now Time, l *listener, f *Flow, s *segment) bool {
 	step := int64(now) / int64(cookieStep)
 	h := half{
 		flow: *f, irs: s.seq, tsRecent: s.opts.tsVal, timestamps: s.opts.hasTimestamps,
-		buffer: l.cookieBuffer, tsOffset: t.secret.timestampOffset(f), listener: t.id(l),
+		buffer: l.cookieBuffer, listener: t.id(l),
 	}
 	h.iss = Seq(uint32(step)<<27 | uint32(m)<<24 | t.secret.cookieHash(f, s.seq, step, m))
 	if h.timestamps {
@@ -97,7 +97,7 @@ func (t *Table) emitCookie(now Time, out *ip.Outgoing) bool {
 	if !ok {
 		return false
 	}
-	t.buildSynAck(&h, cookieTS(&h, uint32(now/Time(Millisecond))+h.tsOffset), out)
+	t.buildSynAck(&h, cookieTS(&h, t.tsNow(now, &h.flow)), out)
 	return true
 }
 
@@ -120,7 +120,7 @@ func (t *Table) takeCookie(now Time, l *listener, f *Flow, s *segment) (d Drop, 
 	}
 	h := half{
 		flow: *f, irs: irs, iss: iss, mss: cookieMSS[m], again: true, timestamps: s.opts.hasTimestamps,
-		tsRecent: s.opts.tsVal, buffer: l.cookieBuffer, tsOffset: t.secret.timestampOffset(f),
+		tsRecent: s.opts.tsVal, buffer: l.cookieBuffer,
 	}
 	if h.timestamps {
 		bits := s.opts.tsEcr & cookieTSMask

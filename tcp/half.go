@@ -12,9 +12,8 @@ type half struct {
 	flow       Flow
 	irs, iss   Seq
 	tsRecent   uint32
-	tsOffset   uint32
-	sentAt     Time // of the last SYN-ACK
-	challenged Time
+	sentAt     Time   // of the last SYN-ACK
+	challenged uint32 // ms, when the last challenge was sent; 0: never
 	listener   ListenerID
 	generation uint32
 	buffer     int32 // ReceiveBuffer when the SYN came: the answer promises a window and a scale
@@ -58,7 +57,6 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 		generation: h.generation + 1, mss: s.opts.mss, window: s.window, scale: s.opts.scale, hasScale: s.opts.hasScale,
 		timestamps: s.opts.hasTimestamps, sack: s.opts.sackPermitted, live: true, buffer: int32(l.opts.Options.ReceiveBuffer),
 	}
-	h.tsOffset = t.secret.timestampOffset(f)
 	t.nHalves++
 	t.enter(f, makeRef(refHalf, i))
 	if l.opts.Hold {
@@ -141,7 +139,7 @@ func (t *Table) emitHalf(now Time, i uint32, out *ip.Outgoing) bool {
 	}
 	h.again = h.sentAt != 0
 	h.answer, h.sentAt = false, now
-	t.buildSynAck(h, uint32(now/Time(Millisecond))+h.tsOffset, out)
+	t.buildSynAck(h, t.tsNow(now, &h.flow), out)
 	return true
 }
 
@@ -221,10 +219,11 @@ func (t *Table) resetHalf(now Time, i uint32, h *half, s *segment, wnd Seq) Drop
 }
 
 func (t *Table) challengeHalf(now Time, h *half) {
-	if h.challenged != 0 && now.Sub(h.challenged) < invalidInterval {
+	ms := uint32(now / Time(Millisecond))
+	if h.challenged != 0 && ms-h.challenged < uint32(invalidInterval/Millisecond) {
 		return
 	}
-	h.challenged = now
+	h.challenged = max(ms, 1)
 	t.counters.ChallengeAcks++
 	window := synWindow(int(h.buffer))
 	if h.hasScale {
@@ -232,7 +231,7 @@ func (t *Table) challengeHalf(now Time, h *half) {
 	}
 	t.reply(t.markedHalf(h, reply{
 		seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: window,
-		hasTS: h.timestamps, tsVal: uint32(now/Time(Millisecond)) + h.tsOffset, tsEcr: h.tsRecent,
+		hasTS: h.timestamps, tsVal: t.tsNow(now, &h.flow), tsEcr: h.tsRecent,
 	}))
 }
 

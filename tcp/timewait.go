@@ -2,39 +2,89 @@ package tcp
 
 import "unsafe"
 
-// timeWait is what is left of a connection in TIME-WAIT.
+// timeWait is what is left of a connection in TIME-WAIT, a cache line of it.
 type timeWait struct {
-	flow       Flow
-	sndNxt     Seq
-	rcvNxt     Seq
-	tsRecent   uint32
-	tsOffset   uint32
-	expires    Time
-	live       bool
-	timestamps bool
-	window     uint16 // the field of the last acknowledgement
-	tos, ttl   uint8
+	flow     Flow
+	sndNxt   Seq
+	rcvNxt   Seq
+	tsRecent uint32
+	expires  Time
+	window   uint16 // the field of the last acknowledgement
+	tos, ttl uint8
+	link     uint32 // the record that was made next, by its number plus one, and flags
 }
+
+// The flags of link.
+const (
+	waitLive       = 1 << (31 - iota)
+	waitTimestamps // in use
+	waitLonger     // the peer spoke meanwhile: it waits once more when its turn comes
+	waitLink       = 1<<29 - 1
+)
+
+func (w *timeWait) is(flag uint32) bool { return w.link&flag != 0 }
 
 const timeWaitSize = int(unsafe.Sizeof(timeWait{}))
 
-// timeWaits keeps the records in the order in which they were made, which is nearly that in which they end.
+// timeWaits keeps the records in a list, in the order in which they were made, which is nearly that in which they end. Those
+// that have ended before stay in it until their turn comes. The first one is never waitLonger, so that its time is the next.
 type timeWaits struct {
-	records slab[timeWait]
-	order   fifo[timeWaitEntry]
-	n       int
+	records     slab[timeWait]
+	first, last uint32 // numbers plus one; 0: none
+	n           int
 }
 
-type timeWaitEntry struct {
-	index   uint32
-	expires Time // when it was queued
-}
-
-func (w *timeWaits) next() Time {
-	if e, ok := w.order.front(); ok {
-		return e.expires
+func (l *timeWaits) next() Time {
+	if l.first == 0 {
+		return Never
 	}
-	return Never
+	return l.records.at(l.first - 1).expires
+}
+
+// push appends record i.
+func (l *timeWaits) push(i uint32) {
+	if l.last == 0 {
+		l.first = i + 1
+	} else {
+		l.records.at(l.last - 1).link |= i + 1
+	}
+	l.last = i + 1
+}
+
+// pop takes the first record out of the list.
+func (l *timeWaits) pop() uint32 {
+	i := l.unlink()
+	for l.first != 0 && l.records.at(l.first-1).is(waitLonger) {
+		l.again(l.unlink())
+	}
+	return i
+}
+
+func (l *timeWaits) unlink() uint32 {
+	i := l.first - 1
+	w := l.records.at(i)
+	l.first = w.link & waitLink
+	if l.first == 0 {
+		l.last = 0
+	}
+	w.link &^= waitLink
+	return i
+}
+
+// again puts a record whose time was prolonged behind the others.
+func (l *timeWaits) again(i uint32) {
+	l.records.at(i).link &^= waitLonger
+	l.push(i)
+}
+
+// prolong lets record i wait until a later time.
+func (l *timeWaits) prolong(i uint32, expires Time) {
+	w := l.records.at(i)
+	w.expires = expires
+	w.link |= waitLonger
+	if l.first == i+1 {
+		l.again(l.pop())
+	}
 }
 
 // enterTimeWait ends the life of a connection whose both halves are closed; a small record answers for it from now on.
@@ -46,9 +96,11 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 		t.dropOldestTimeWait()
 	}
 	w := timeWait{
-		flow: c.flow, sndNxt: c.snd.nxt, rcvNxt: c.rcv.nxt, tsRecent: c.tsRecent, tsOffset: c.tsOffset,
-		expires: now.Add(timeWaitLength), live: true, timestamps: c.timestamps, window: c.advertise(),
-		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
+		flow: c.flow, sndNxt: c.snd.nxt, rcvNxt: c.rcv.nxt, tsRecent: c.tsRecent,
+		expires: now.Add(timeWaitLength), window: c.advertise(), tos: c.opts.TrafficClass, ttl: c.opts.TTL, link: waitLive,
+	}
+	if c.timestamps {
+		w.link |= waitTimestamps
 	}
 	if c.ackNow {
 		t.timeWaitAck(now, &w)
@@ -57,7 +109,7 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 		i := t.waits.records.get()
 		*t.waits.records.at(i) = w
 		t.waits.n++
-		t.waits.order.push(timeWaitEntry{i, w.expires})
+		t.waits.push(i)
 		t.enter(&c.flow, makeRef(refTimeWait, i))
 	} else {
 		t.counters.TimeWaitRefused++
@@ -68,56 +120,38 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 func (t *Table) timeWaitAck(now Time, w *timeWait) {
 	t.reply(reply{
 		flow: w.flow, seq: w.sndNxt, ack: w.rcvNxt, flags: ACK, window: w.window, tos: w.tos, ttl: w.ttl,
-		hasTS: w.timestamps, tsVal: uint32(now/Time(Millisecond)) + w.tsOffset, tsEcr: w.tsRecent,
+		hasTS: w.is(waitTimestamps), tsVal: t.tsNow(now, &w.flow), tsEcr: w.tsRecent,
 	})
 }
 
 func (t *Table) expireTimeWaits(now Time) {
-	for {
-		e, ok := t.waits.order.front()
-		if !ok || e.expires > now {
-			return
+	for t.waits.next() <= now {
+		i := t.waits.pop()
+		if t.waits.records.at(i).is(waitLive) {
+			t.endTimeWait(i)
 		}
-		t.waits.order.pop()
-		w := t.waits.records.at(e.index)
-		switch {
-		case !w.live:
-			t.waits.records.put(e.index)
-		case w.expires > now:
-			t.waits.order.push(timeWaitEntry{e.index, w.expires}) // the peer spoke meanwhile
-		default:
-			t.endTimeWait(e.index)
-			t.waits.records.put(e.index)
-		}
+		t.waits.records.put(i)
 	}
 }
 
 // dropOldestTimeWait makes room at the limit (attack class T02).
 func (t *Table) dropOldestTimeWait() {
-	for {
-		e, ok := t.waits.order.pop()
-		if !ok {
-			return
-		}
-		w := t.waits.records.at(e.index)
-		live := w.live
-		if live {
+	for live := false; t.waits.first != 0 && !live; {
+		i := t.waits.pop()
+		if live = t.waits.records.at(i).is(waitLive); live {
 			t.counters.TimeWaitEvicted++
-			t.endTimeWait(e.index)
+			t.endTimeWait(i)
 		}
-		t.waits.records.put(e.index)
-		if live {
-			return
-		}
+		t.waits.records.put(i)
 	}
 }
 
-// endTimeWait forgets a record, whose flow may be a new connection's by now. Its number becomes free when its entry in the
-// order has passed.
+// endTimeWait forgets a record, whose flow may be a new connection's by now. Its number becomes free when its turn in the list
+// has come.
 func (t *Table) endTimeWait(i uint32) {
 	w := t.waits.records.at(i)
 	t.leave(&w.flow, makeRef(refTimeWait, i))
-	w.live = false
+	w.link &^= waitLive
 	t.waits.n--
 	t.cfg.Memory.Release(timeWaitSize)
 }
@@ -136,7 +170,7 @@ func (t *Table) arriveTimeWait(now Time, i uint32, s *segment) Drop {
 	if s.flags.has(FIN) && s.end() == w.rcvNxt {
 		// "The only thing that can arrive in this state is a retransmission of the remote FIN. Acknowledge it, and restart
 		// the 2 MSL timeout."
-		w.expires = now.Add(timeWaitLength)
+		t.waits.prolong(i, now.Add(timeWaitLength))
 	}
 	if len(s.payload) > 0 || s.flags&(FIN|SYN) != 0 || s.seq != w.rcvNxt {
 		t.timeWaitAck(now, w)
@@ -148,7 +182,7 @@ func (t *Table) arriveTimeWait(now Time, i uint32, s *segment) Drop {
 // 1122, section 4.2.2.13) proves that it is new.
 func (t *Table) reopen(now Time, i uint32, s *segment) Drop {
 	w := t.waits.records.at(i)
-	byTime := w.timestamps && s.opts.hasTimestamps
+	byTime := w.is(waitTimestamps) && s.opts.hasTimestamps
 	newer := w.rcvNxt.Less(s.seq)
 	if byTime {
 		d := int32(s.opts.tsVal - w.tsRecent)

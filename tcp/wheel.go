@@ -16,41 +16,47 @@ type wheel struct {
 	now      int64 // tick
 	heads    [wheelLevels][wheelSlots]uint32
 	occupied [wheelLevels]uint64
-	entries  []wheelEntry
+	entries  []*[slabRecords]wheelEntry
 }
 
 // wheelEntry: links are numbers plus one, so that zero means none.
 type wheelEntry struct {
-	next, prev  uint32
-	at          int64 // tick
-	level, slot uint8
-	queued      bool
+	next, prev uint32
+	key        uint64 // tick, and in the lowest 16 bits the place: level and slot plus one; 0: in no list
 }
+
+const placeBits = 16
+
+func (e *wheelEntry) at() int64    { return int64(e.key >> placeBits) }
+func (e *wheelEntry) queued() bool { return e.key&(1<<placeBits-1) != 0 }
+
+func (e *wheelEntry) place() (level, slot int) {
+	p := int(e.key&(1<<placeBits-1)) - 1
+	return p >> wheelBits, p & (wheelSlots - 1)
+}
+
+func (w *wheel) entry(id uint32) *wheelEntry { return &w.entries[id/slabRecords][id%slabRecords] }
 
 // schedule sets or moves entry id to come out at when.
 func (w *wheel) schedule(id uint32, when Time) {
 	w.cancel(id)
-	for int(id) >= len(w.entries) {
-		w.entries = append(w.entries, wheelEntry{})
+	for int(id/slabRecords) >= len(w.entries) {
+		w.entries = append(w.entries, new([slabRecords]wheelEntry))
 	}
-	e := &w.entries[id]
-	e.at = max(int64((when-1)>>tickShift)+1, w.now+1)
-	w.insert(id)
+	w.insert(id, max(int64((when-1)>>tickShift)+1, w.now+1))
 }
 
-func (w *wheel) insert(id uint32) {
-	e := &w.entries[id]
+func (w *wheel) insert(id uint32, at int64) {
 	// The level follows from the highest bit in which the time differs from now.
-	l := min((63-bits.LeadingZeros64(uint64(e.at^w.now)|1))/wheelBits, wheelLevels-1)
-	s := e.at >> (l * wheelBits) & (wheelSlots - 1)
-	if l == wheelLevels-1 && e.at>>(l*wheelBits)-w.now>>(l*wheelBits) >= wheelSlots {
+	l := min((63-bits.LeadingZeros64(uint64(at^w.now)|1))/wheelBits, wheelLevels-1)
+	s := at >> (l * wheelBits) & (wheelSlots - 1)
+	if l == wheelLevels-1 && at>>(l*wheelBits)-w.now>>(l*wheelBits) >= wheelSlots {
 		s = (w.now>>(l*wheelBits) - 1) & (wheelSlots - 1) // as far away as the wheel reaches
 	}
-	e.level, e.slot, e.queued = uint8(l), uint8(s), true
 	head := &w.heads[l][s]
-	e.prev, e.next = 0, *head
+	*w.entry(id) = wheelEntry{next: *head, key: uint64(at)<<placeBits | uint64(l<<wheelBits|int(s)+1)}
 	if *head != 0 {
-		w.entries[*head-1].prev = id + 1
+		w.entry(*head - 1).prev = id + 1
 	}
 	*head = id + 1
 	w.occupied[l] |= 1 << s
@@ -58,22 +64,28 @@ func (w *wheel) insert(id uint32) {
 
 // cancel takes entry id out, if it is in.
 func (w *wheel) cancel(id uint32) {
-	if int(id) >= len(w.entries) || !w.entries[id].queued {
+	if !w.has(id) {
 		return
 	}
-	e := &w.entries[id]
-	e.queued = false
+	e := w.entry(id)
+	level, slot := e.place()
+	e.key = 0
 	if e.next != 0 {
-		w.entries[e.next-1].prev = e.prev
+		w.entry(e.next - 1).prev = e.prev
 	}
 	if e.prev != 0 {
-		w.entries[e.prev-1].next = e.next
+		w.entry(e.prev - 1).next = e.next
 		return
 	}
-	w.heads[e.level][e.slot] = e.next
+	w.heads[level][slot] = e.next
 	if e.next == 0 {
-		w.occupied[e.level] &^= 1 << e.slot
+		w.occupied[level] &^= 1 << slot
 	}
+}
+
+// has reports whether entry id is in.
+func (w *wheel) has(id uint32) bool {
+	return int(id/slabRecords) < len(w.entries) && w.entry(id).queued()
 }
 
 // nextSlot returns level, slot and begin of the slot that comes first.
@@ -116,13 +128,13 @@ func (w *wheel) advance(now Time, due []uint32) []uint32 {
 		w.heads[l][s] = 0
 		w.occupied[l] &^= 1 << s
 		for id != 0 {
-			e := &w.entries[id-1]
-			next := e.next
-			e.queued = false
-			if e.at <= w.now {
+			e := w.entry(id - 1)
+			next, at := e.next, e.at()
+			e.key = 0
+			if at <= w.now {
 				due = append(due, id-1)
 			} else {
-				w.insert(id - 1)
+				w.insert(id-1, at)
 			}
 			id = next
 		}
