@@ -189,6 +189,9 @@ func (k *checker) services() {
 		k.http(path, s.HTTP)
 		k.proxy(path, s)
 		k.datagram(path+".datagram", s)
+		if s.Kind == "sink" {
+			k.directory(path+".sink.dir", s.Sink.Dir)
+		}
 	}
 }
 
@@ -210,13 +213,18 @@ func (k *checker) http(path string, h HTTP) {
 	case h.Root != "" && h.Body != "":
 		k.problem(path+".http.body", "remove one of them", "root and body exclude each other")
 	case h.Root != "":
-		info, err := os.Stat(h.Root)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is not a directory", h.Root)
-		}
-		if err != nil {
-			k.problem(path+".http.root", "name a directory that exists", "%v", err)
-		}
+		k.directory(path+".http.root", h.Root)
+	}
+}
+
+// directory checks that there is one.
+func (k *checker) directory(path, name string) {
+	info, err := os.Stat(name)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a directory", name)
+	}
+	if err != nil {
+		k.problem(path, "name a directory that exists", "%v", err)
 	}
 }
 

@@ -94,7 +94,7 @@ func TestReferenceIsTheDefaults(t *testing.T) {
 func TestReferenceHasEveryKey(t *testing.T) {
 	example := regexp.MustCompile(`(?m)^  # (- | {2,}\S)`)
 	text := example.ReplaceAllString(string(Reference), "  $1")
-	text = strings.ReplaceAll(text, "root: /srv", "root: "+t.TempDir())
+	text = strings.ReplaceAll(text, ": /srv}", ": "+t.TempDir()+"}")
 	mustParse(t, text)
 
 	missing := map[string]bool{}

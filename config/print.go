@@ -77,6 +77,8 @@ func (s Service) settings() string {
 		p := s.Proxy
 		return fmt.Sprintf("proxy: {to: %s, proxy_protocol: %q, dial_timeout: %s, pending: %d, half_close_timeout: %s}",
 			strconv.Quote(p.Backend()), p.ProxyProtocol, duration(p.DialTimeout), p.Pending, duration(p.HalfCloseTimeout))
+	case s.Kind == "sink":
+		return fmt.Sprintf("sink: {dir: %s}", strconv.Quote(s.Sink.Dir))
 	case s.Kind == "datagram" && s.Datagram.To != "":
 		g := s.Datagram
 		return fmt.Sprintf("datagram: {to: %s, idle_timeout: %s, answer_wait: %s, max_answer: %d}",

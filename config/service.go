@@ -19,10 +19,11 @@ type Service struct {
 	Proxy  Proxy          // with Kind "proxy"
 
 	Datagram Datagram // with Kind "datagram"
+	Sink     Sink     // with Kind "sink"
 }
 
 // Kinds are what a service can be: the key below the service that says so.
-var Kinds = []string{"echo", "discard", "daytime", "chargen", "http", "proxy", "datagram"}
+var Kinds = []string{"echo", "discard", "daytime", "chargen", "http", "proxy", "datagram", "sink"}
 
 // HTTP answers with files, with a fixed text, or, when both are empty, with a page about the visitor's own connection.
 type HTTP struct {
@@ -45,6 +46,9 @@ var ProxyProtocols = []string{"off", "v1", "v2"}
 func defaultProxy() Proxy {
 	return Proxy{ProxyProtocol: "off", DialTimeout: 10 * time.Second, Pending: 1024, HalfCloseTimeout: time.Hour}
 }
+
+// Sink stores each stream as a file in a directory.
+type Sink struct{ Dir string }
 
 // Datagram carries frames to a backend as UDP datagrams, and back. Without a backend frames are echoed.
 type Datagram struct {
@@ -174,6 +178,12 @@ func (d *decoder) kind(s *Service, kind string) field {
 				n = &node{kind: mapping, at: n.at}
 			}
 			defer d.required(path, n, "to")
+		case "sink":
+			settings["dir"] = value(d, &s.Sink.Dir, text)
+			if n.kind == null {
+				n = &node{kind: mapping, at: n.at}
+			}
+			defer d.required(path, n, "dir")
 		case "datagram":
 			s.Datagram = defaultDatagram()
 			settings["to"] = value(d, &s.Datagram.To, parseUDPBackend)

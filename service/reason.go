@@ -34,6 +34,7 @@ const (
 	AnswerCut                        // an HTTP answer ended before its Content-Length
 	BadFrame                         // a stream of datagrams has something else where a frame begins
 	TruncatedFrame                   // a stream of datagrams ended within a frame
+	StoreFailed                      // a stream could not be kept as a file
 	IdleTimeout                      // neither side of a stream of datagrams said anything
 	Panicked                         // a programming error in a service
 	NumReasons         = iota
@@ -46,7 +47,7 @@ var reasonNames = [NumReasons]string{
 	ClientUnreachable: "client_unreachable", ClientFailed: "client_failed", BackendReset: "backend_reset",
 	BackendTimeout: "backend_timeout", BackendUnreachable: "backend_unreachable", BackendFailed: "backend_failed",
 	HalfCloseTimeout: "half_close_timeout", AnswerCut: "answer_cut", BadFrame: "bad_frame",
-	TruncatedFrame: "truncated_frame", IdleTimeout: "idle_timeout", Panicked: "panicked",
+	TruncatedFrame: "truncated_frame", StoreFailed: "store_failed", IdleTimeout: "idle_timeout", Panicked: "panicked",
 }
 
 // String returns the reason as the label of a metric.

@@ -39,6 +39,8 @@ func newServer(s config.Service, log service.Log) server {
 			To: s.Proxy.Backend(), ProxyProtocol: proxyProtocols[s.Proxy.ProxyProtocol], PendingDials: s.Proxy.Pending,
 			DialTimeout: s.Proxy.DialTimeout, HalfCloseTimeout: s.Proxy.HalfCloseTimeout, Log: log,
 		}
+	case "sink":
+		return &service.Sink{Dir: s.Sink.Dir, Log: log}
 	case "datagram":
 		g := s.Datagram
 		return &service.Datagram{

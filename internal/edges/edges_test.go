@@ -31,7 +31,7 @@ var rules = map[string]rule{
 		module: []string{"tcpd/ip"},
 		others: []string{"golang.org/x/sys/unix", "golang.zx2c4.com/wireguard/tun", "github.com/vishvananda/netlink"},
 	},
-	"tcpd/service":          {module: []string{"tcpd/service/datagram"}},
+	"tcpd/service":          {module: []string{"tcpd/service/datagram", "tcpd/internal/whole"}},
 	"tcpd/service/datagram": {},
 	"tcpd/config":           {others: []string{"github.com/goccy/go-yaml"}},
 }
