@@ -64,6 +64,7 @@ type PerSource struct {
 type TCP struct {
 	Congestion    string // one of Congestions
 	NoDelay       bool
+	ECN           string // one of ECNs
 	KeepAlive     KeepAlive
 	UserTimeout   time.Duration // 0: none
 	ReceiveBuffer ByteSize      // largest; 0: automatic
@@ -72,6 +73,9 @@ type TCP struct {
 
 // Congestions are the values of tcp.congestion.
 var Congestions = []string{"cubic", "reno"}
+
+// ECNs are the values of tcp.ecn.
+var ECNs = []string{"off", "accept", "on"}
 
 // KeepAlive says when an idle connection is probed. The zero value is never.
 type KeepAlive struct {

@@ -72,6 +72,7 @@ func (d *decoder) config(c *Config) field {
 		"tcp": d.mapping(map[string]field{
 			"congestion":     value(d, &c.TCP.Congestion, parseCongestion),
 			"nodelay":        value(d, &c.TCP.NoDelay, parseBool),
+			"ecn":            value(d, &c.TCP.ECN, choice(ECNs)),
 			"keepalive":      d.keepAlive(&c.TCP.KeepAlive),
 			"user_timeout":   value(d, &c.TCP.UserTimeout, parseDuration),
 			"receive_buffer": value(d, &c.TCP.ReceiveBuffer, parseBuffer),

@@ -37,6 +37,7 @@ func (c *Config) String() string {
 	put("tcp:")
 	put("  congestion: %s", c.TCP.Congestion)
 	put("  nodelay: %t", c.TCP.NoDelay)
+	put("  ecn: %s", strconv.Quote(c.TCP.ECN))
 	put("  keepalive: %s", c.TCP.KeepAlive)
 	put("  user_timeout: %s", duration(c.TCP.UserTimeout))
 	put("  receive_buffer: %s", autoSize(c.TCP.ReceiveBuffer))

@@ -49,6 +49,9 @@ func describeOptions(i *tcp.Info) string {
 	if i.Timestamps {
 		o = append(o, "timestamps")
 	}
+	if i.ECN {
+		o = append(o, "ECN")
+	}
 	if i.SndScale > 0 || i.RcvScale > 0 {
 		o = append(o, fmt.Sprintf("window scale %d (theirs), %d (ours)", i.SndScale, i.RcvScale))
 	}

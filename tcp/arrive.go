@@ -177,6 +177,9 @@ func (t *Table) finishHandshake(now Time, c *Conn, s *segment) Drop {
 	}
 	c.snd.wl1, c.snd.wl2 = s.seq, s.ack // whatever the SYN had: this segment's window counts
 	if s.flags.has(SYN) {
+		if !s.grantsECN() {
+			c.ecn = ecn{}
+		}
 		// The peer's SYN-ACK may have come before ours has left; once established we send none.
 		c.ackNow = true
 	}
@@ -208,11 +211,13 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	c.peerStarts(s.seq, uint32(synWindow(int(c.rcv.max))))
 	c.snd.wnd, c.snd.maxWnd, c.snd.wl1, c.snd.wl2 = uint32(s.window), uint32(s.window), s.seq, s.ack
 	if !acceptable { // simultaneous open
+		c.ecn = agreed(c.opts.ECN == ECNOn && s.asksECN(), c.retries > 0)
 		c.setState(SynReceived)
 		c.synDue = true // as SYN-ACK
 		t.want(c)
 		return DropNone
 	}
+	c.ecn = agreed(c.opts.ECN == ECNOn && s.grantsECN(), c.retries > 0)
 	if c.retries == 0 {
 		c.rtt.sample(now.Sub(c.lastSent))
 	}
@@ -236,6 +241,9 @@ func (t *Table) synAcked(now Time, c *Conn) {
 		c.setState(FinWait1)
 	}
 	t.counters.Opened++
+	if c.ecn.capable {
+		t.counters.ECNNegotiated++
+	}
 	t.armKeepAlive(c)
 	t.signal(c, EventConnected)
 	t.want(c)

@@ -274,6 +274,17 @@ func (b *bbr) restoreCwnd(w *window) { w.set(max(w.cwnd, b.priorCwnd)) }
 // congested does nothing: what is lost changes the model, stretch by stretch.
 func (b *bbr) congested(Time, *window, int) {}
 
+// marked takes a mark for a loss that is a sign of congestion, which the draft leaves open: the round lowers the short-term
+// bounds, and a probe for more ends.
+func (b *bbr) marked(now Time, w *window, flight int) {
+	if !b.lossInRound {
+		b.lossRound, b.lossInRound, b.lossRanges = b.delivered, true, 0
+	}
+	if b.probeSample {
+		b.inflightTooHigh(now, w, uint32(flight), false)
+	}
+}
+
 // timeout is OnEnterRTO (section 5.6.4.4): one segment, and the window comes back with what is delivered.
 func (b *bbr) timeout(_ Time, w *window, first bool, _ int) {
 	if first {

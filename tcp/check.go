@@ -299,6 +299,10 @@ func (c *checker) recovery(conn *Conn) {
 	c.require(r.kind == recoverNone || r.until.LessEq(s.nxt), "%v: recovers up to %d, nxt is %d", f, r.until, s.nxt)
 	c.require(r.kind == recoverNone || !conn.flight.empty(), "%v: recovers and nothing is in flight", f)
 	c.require(r.kind == recoverNone || !conn.tlp.out, "%v: recovers with a loss probe under way", f)
+	e := &conn.ecn
+	c.require(e.capable || *e == ecn{}, "%v: ECN without negotiation: %+v", f, *e)
+	c.require(!e.metered || e.reduced && e.until.LessEq(s.nxt), "%v: metered for a mark up to %d, nxt is %d", f, e.until, s.nxt)
+	c.require(!e.reduced || r.kind == recoverNone, "%v: reduced for a mark while recovering", f)
 	c.require(conn.away >= 0 && int(conn.away) <= s.nxt.Sub(s.una), "%v: %d bytes have left the network of %d", f, conn.away, s.nxt.Sub(s.una))
 }
 
@@ -355,7 +359,9 @@ func (c *checker) timers(conn *Conn) {
 	}
 	c.require(conn.flight.empty() || d[timerRetransmit] != 0, "%v: bytes in flight and no retransmission timer", f)
 	c.require(d[timerPace] <= conn.release, "%v: pacing waits until %d, the release is at %d", f, d[timerPace], conn.release)
-	c.require(conn.unsent() == 0 || d[timerPace] != 0 || !conn.flight.empty() || conn.queued || d[timerPersist] != 0, "%v: unsent bytes and nothing to wait for", f)
+	c.require(conn.unsent() == 0 || d[timerPace] != 0 || !conn.flight.empty() || conn.queued || d[timerPersist] != 0 ||
+		conn.ecn.hold, "%v: unsent bytes and nothing to wait for", f)
+	c.require(!conn.ecn.hold || d[timerRetransmit] != 0, "%v: held for ever", f)
 	c.require(!s.fin || s.finSent || conn.queued || conn.unsent() > 0, "%v: the FIN is forgotten", f)
 	c.require(conn.rcv.lastAck == conn.rcv.nxt || conn.ackNow || d[timerDelayedAck] != 0, "%v: nothing will acknowledge what was received", f)
 	c.require(conn.state != FinWait2 || !conn.released || d[timerFinWait2] != 0, "%v: FIN-WAIT-2 for ever", f)

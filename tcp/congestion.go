@@ -40,6 +40,9 @@ type congestion interface {
 	// that this flight meets. flight is FlightSize.
 	congested(now Time, w *window, flight int)
 	timeout(now Time, w *window, first bool, flight int)
+	// marked is called once for a window of data of which something was marked on its way (RFC 3168). It lowers ssthresh; PRR
+	// brings the window there.
+	marked(now Time, w *window, flight int)
 	// recovered is called when a recovery has ended, a fast one or one from a time-out, and restored when it was for nothing;
 	// before is the window that it found.
 	recovered(w *window, fast bool)

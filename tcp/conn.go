@@ -50,6 +50,7 @@ type Conn struct {
 	deliveryRate uint64 // see appLimited
 	recovery     recovery
 	reorder      reordering
+	ecn          ecn
 
 	born, heard, lastSent, stalled, challenged Time
 	keepProbes, retries                        uint8
@@ -106,6 +107,7 @@ type connStats struct {
 	bytesSent, bytesAcked, bytesReceived, bytesRetransmitted uint64
 	segmentsIn, segmentsOut, retransmits, timeouts           uint64
 	dsacks, lossProbes, undone                               uint64
+	marks, deliveredMarked, reductions                       uint32 // ECN: CE received, delivered under ECE, windows reduced
 }
 
 const (

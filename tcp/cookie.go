@@ -12,10 +12,10 @@ import (
 // put into our initial sequence number, and, if the peer sends timestamps, into the last bits of ours:
 //
 //	sequence number:  5 bits time | 3 bits MSS | 24 bits keyed hash of flow, peer's number, time, MSS
-//	timestamp:        ... | 1 bit scale offered | 1 bit SACK | 4 bits scale
+//	timestamp:        ... | 1 bit ECN | 1 bit SACK | 4 bits scale, 15: not offered
 //
-// Without timestamps such a connection has neither window scale nor SACK. Whoever guesses has one chance in 2^23 for each
-// packet, and only while cookies are being sent and a minute after (attack class H02).
+// Without timestamps such a connection has neither window scale nor SACK nor ECN. Whoever guesses has one chance in 2^23 for
+// each packet, and only while cookies are being sent and a minute after (attack class H02).
 //
 // Our own window scale and the window of the answer are in no cookie. They follow from the receive buffer that the listener
 // had when it began to send cookies, which stays the one of such connections until cookies count no longer: options that
@@ -26,8 +26,9 @@ const (
 	cookieAfter   = 60 * Second // cookies count while they are sent and so long after
 	cookieTSBits  = 6
 	cookieTSMask  = 1<<cookieTSBits - 1
-	cookieTSScale = 1 << 5
+	cookieTSECN   = 1 << 5
 	cookieTSSACK  = 1 << 4
+	cookieTSScale = 15   // the largest shift is 14
 	maxCookies    = 1024 // that wait to be sent
 )
 
@@ -68,6 +69,7 @@ func (t *Table) sendCookie(now Time, l *listener, f *Flow, s *segment) bool {
 	h.iss = Seq(uint32(step)<<27 | uint32(m)<<24 | t.secret.cookieHash(f, s.seq, step, m))
 	if h.timestamps {
 		h.scale, h.hasScale, h.sack = s.opts.scale, s.opts.hasScale, s.opts.sackPermitted
+		h.ecn = l.opts.Options.ECN != ECNOff && s.asksECN()
 	}
 	t.cookies.push(h)
 	l.cookiesUntil = now.Add(cookieAfter)
@@ -77,9 +79,12 @@ func (t *Table) sendCookie(now Time, l *listener, f *Flow, s *segment) bool {
 
 // cookieTS puts what h negotiated into the last bits of a timestamp, which stays at or below the clock.
 func cookieTS(h *half, clock uint32) uint32 {
-	bits := uint32(h.scale) & 15
+	bits := uint32(cookieTSScale)
 	if h.hasScale {
-		bits |= cookieTSScale
+		bits = uint32(h.scale)
+	}
+	if h.ecn {
+		bits |= cookieTSECN
 	}
 	if h.sack {
 		bits |= cookieTSSACK
@@ -124,7 +129,10 @@ func (t *Table) takeCookie(now Time, l *listener, f *Flow, s *segment) (d Drop, 
 	}
 	if h.timestamps {
 		bits := s.opts.tsEcr & cookieTSMask
-		h.scale, h.hasScale, h.sack = uint8(bits&15), bits&cookieTSScale != 0, bits&cookieTSSACK != 0
+		if h.sack = bits&cookieTSSACK != 0; bits&cookieTSScale != cookieTSScale {
+			h.scale, h.hasScale = uint8(bits&cookieTSScale), true
+		}
+		h.ecn = bits&cookieTSECN != 0 && l.opts.Options.ECN != ECNOff
 	}
 	c, d := t.open(now, l, &h)
 	if d != DropNone {

@@ -29,6 +29,10 @@ type Counters struct {
 	PathMTUReduced          uint64
 	RepliesSuppressed       uint64
 	ResetsSuppressed        uint64 // RSTs that a source would have had too many of
+	ECNNegotiated           uint64 // connections
+	MarksReceived           uint64 // segments with CE (RFC 3168)
+	EchoesReceived          uint64 // acknowledgements with ECE
+	MarkReductions          uint64 // windows reduced for them
 	CookiesSent             uint64 // SYN-ACKs that carry a cookie
 	CookiesAccepted         uint64
 

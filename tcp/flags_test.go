@@ -72,6 +72,8 @@ func fateOf(s State, f Flags) outcome {
 		return outcome{s, RST}
 	case s == Closed:
 		return outcome{s, RST | ACK}
+	case s == Listen && f.has(SYN|ECE|CWR):
+		return outcome{s, SYN | ACK | ECE} // RFC 3168, section 6.1.1
 	case s == Listen && f.has(SYN):
 		return outcome{s, SYN | ACK}
 	case s == Listen:

@@ -20,7 +20,9 @@ func (t *Table) recoverFromTimeout(now Time, c *Conn) {
 	if first {
 		c.undo.remember(c, true)
 	}
-	c.cc.control().timeout(now, &c.cc, first, c.snd.nxt.Sub(c.snd.una))
+	c.cc.control().timeout(now, &c.cc, first && !c.reducedForMark(), c.snd.nxt.Sub(c.snd.una))
+	c.ecn.replaced()
+	c.queueCWR()
 	c.recovery = recovery{kind: recoverTimeout, until: c.snd.nxt}
 	if first || c.retries > 1 {
 		c.recovery.forward = forwardFirst

@@ -23,6 +23,7 @@ type half struct {
 	hasScale   bool
 	timestamps bool
 	sack       bool
+	ecn        bool // the peer asks, and we agree
 	live       bool
 	held       bool // waits for the application's decision
 	attempt    bool // the application decided; it gets the connection by its attempt
@@ -56,6 +57,7 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 		flow: *f, irs: s.seq, iss: t.secret.isn(now, f), tsRecent: s.opts.tsVal, listener: t.id(l),
 		generation: h.generation + 1, mss: s.opts.mss, window: s.window, scale: s.opts.scale, hasScale: s.opts.hasScale,
 		timestamps: s.opts.hasTimestamps, sack: s.opts.sackPermitted, live: true, buffer: int32(l.opts.Options.ReceiveBuffer),
+		ecn: l.opts.Options.ECN != ECNOff && s.asksECN(),
 	}
 	t.nHalves++
 	t.enter(f, makeRef(refHalf, i))
@@ -158,8 +160,12 @@ func (t *Table) buildSynAck(h *half, tsVal uint32, out *ip.Outgoing) {
 		w.timestamps(tsVal, h.tsRecent)
 	}
 	o := &t.listeners[h.listener].opts.Options
+	flags := SYN | ACK
+	if h.ecn {
+		flags |= ECE
+	}
 	t.build(&header{
-		flow: &h.flow, seq: h.iss, ack: h.irs + 1, flags: SYN | ACK, window: synWindow(int(h.buffer)), options: w.bytes(),
+		flow: &h.flow, seq: h.iss, ack: h.irs + 1, flags: flags, window: synWindow(int(h.buffer)), options: w.bytes(),
 		tos: o.TrafficClass, ttl: o.TTL,
 	}, nil, 0, out)
 }
@@ -187,6 +193,7 @@ func (t *Table) arriveHalf(now Time, i uint32, s *segment) Drop {
 		if h.timestamps && s.opts.hasTimestamps && int32(s.opts.tsVal-h.tsRecent) > 0 {
 			h.tsRecent = s.opts.tsVal
 		}
+		h.ecn = h.ecn && s.asksECN() // who asks no more has fallen back, because of the path
 		t.answerSyn(now, i, h)
 		return DropDuplicate
 	case s.seq.Less(h.irs+1) || (h.irs + 1 + wnd).Less(s.seq) || s.flags.has(SYN):
@@ -278,6 +285,7 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 	c.negotiated(&options{
 		mss: h.mss, scale: h.scale, hasScale: h.hasScale, sackPermitted: h.sack, hasTimestamps: h.timestamps,
 	}, true)
+	c.ecn = agreed(h.ecn, false)
 	c.peerStarts(h.irs, uint32(synWindow(o.ReceiveBuffer)))
 	c.snd.nxt, c.snd.una = h.iss+1, h.iss+1
 	c.snd.small = h.iss + 1
@@ -289,6 +297,9 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 	c.startSending(now, int(h.retries))
 	c.setState(Established)
 	t.counters.Accepted++
+	if h.ecn {
+		t.counters.ECNNegotiated++
+	}
 	t.armKeepAlive(c)
 	return c, DropNone
 }

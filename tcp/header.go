@@ -49,6 +49,7 @@ type segment struct {
 	urgent   uint16 // the pointer, from seq on
 	payload  []byte
 	unit     int // payload of each of the segments that a super-packet stands for
+	ecn      uint8
 	opts     options
 }
 
@@ -63,6 +64,9 @@ func (s *segment) end() Seq {
 	}
 	return e
 }
+
+// count returns how many segments of the wire a super-packet with data stands for.
+func (s *segment) count() int { return (len(s.payload) + s.unit - 1) / max(s.unit, 1) }
 
 // parse reads the transport header of p. The data offset has to lie within 20 bytes and the segment (attack class I04).
 func (s *segment) parse(p *ip.Packet) Drop {
@@ -83,6 +87,10 @@ func (s *segment) parse(p *ip.Packet) Drop {
 	s.window = binary.BigEndian.Uint16(b[14:])
 	s.urgent = binary.BigEndian.Uint16(b[18:])
 	s.payload = b[off:]
+	s.ecn = p.TOS & ecnBits
+	if s.unit = int(p.Offload.SegmentSize); s.unit == 0 {
+		s.unit = len(s.payload)
+	}
 	s.opts.parse(b[headerLen:off])
 	if s.flags.has(SYN|FIN) || s.flags.has(SYN|RST) || s.flags&(SYN|RST|ACK|FIN) == 0 {
 		return DropFlags
@@ -124,7 +132,4 @@ func (h *header) put(b []byte, payload int) (total, network int) {
 	return network + n, network
 }
 
-const (
-	ecnBits        = 3 // of the traffic class (RFC 3168, section 5)
-	checksumOffset = 16
-)
+const checksumOffset = 16

@@ -14,6 +14,7 @@ type Info struct {
 	SndWnd, RcvWnd         int
 	SndScale, RcvScale     int
 	Timestamps, SACK       bool
+	ECN, ECNSeen           bool // negotiated (RFC 3168); the peer's data is ECN-capable
 	InRecovery             bool
 	Unread, Unsent         int
 	Unacked, Pipe          int
@@ -23,6 +24,10 @@ type Info struct {
 
 	BytesSent, BytesAcked, BytesReceived, BytesRetransmitted uint64
 	SegmentsIn, SegmentsOut, Retransmits, Timeouts, DSACKs   uint64
+
+	MarksReceived   uint64 // segments that arrived with CE
+	DeliveredMarked uint64 // segments of ours whose acknowledgements had ECE
+	MarkReductions  uint64 // windows reduced for it
 
 	Age, Idle Duration
 
@@ -73,6 +78,8 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		BytesSent: st.bytesSent, BytesAcked: st.bytesAcked, BytesReceived: st.bytesReceived,
 		BytesRetransmitted: st.bytesRetransmitted, SegmentsIn: st.segmentsIn, SegmentsOut: st.segmentsOut,
 		Retransmits: st.retransmits, Timeouts: st.timeouts, DSACKs: st.dsacks,
+		ECN: c.ecn.capable, ECNSeen: c.ecn.seen, MarksReceived: uint64(st.marks),
+		DeliveredMarked: uint64(st.deliveredMarked), MarkReductions: uint64(st.reductions),
 		Age: now.Sub(c.born), Idle: now.Sub(c.heard), Urgent: c.urgentAhead(), Retries: int(c.retries), SoftError: c.soft.err(),
 		LossProbes: st.lossProbes, Undone: st.undone, Reordering: c.reorder.seen, ReorderingBy: int(c.reorder.mult) + 1,
 	}

@@ -50,7 +50,7 @@ func (c *Conn) limitedBy() Limit {
 		return LimitPacing
 	case unsent > 0 && c.snd.windowRoom() < min(unsent, max(c.cwndRoom(), int(c.snd.mss))):
 		return LimitWindow
-	case unsent > 0 && c.cwndRoom() < min(unsent, int(c.snd.mss)) || c.flight.lost > 0:
+	case unsent > 0 && c.ecn.hold || unsent > 0 && c.cwndRoom() < min(unsent, int(c.snd.mss)) || c.flight.lost > 0:
 		return LimitCwnd
 	case c.wantWrite:
 		return LimitBuffer

@@ -52,10 +52,15 @@ func (lossBased) acked(now Time, w *window, a *acknowledged) {
 func (lossBased) lost(Time, *window, loss) {}
 
 // congested reduces the window at the begin of a recovery; flight is FlightSize.
-func (lossBased) congested(now Time, w *window, flight int) {
+func (l lossBased) congested(now Time, w *window, flight int) {
+	l.marked(now, w, flight)
+	w.set(w.ssthresh)
+}
+
+// marked is the same but for the window: "treated just as a congestion loss" (RFC 3168, section 6.1.2).
+func (lossBased) marked(now Time, w *window, flight int) {
 	w.validate(flight)
 	w.ssthresh = w.avoidance().reduced(now, w)
-	w.set(w.ssthresh)
 }
 
 // validate takes back what of the window was not used lately, before it is reduced: "cwnd = (Max(pipeACK, LossFlightSize))" is

@@ -33,6 +33,7 @@ func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
 		t.want(c)
 		return DropDuplicate
 	}
+	t.arriveMark(c, s)
 	b := s.payload[x.start.Sub(start):x.end.Sub(start)]
 	if x.start == c.rcv.nxt && len(c.ahead) == 0 {
 		return t.receiveInOrder(now, c, x, b, len(s.payload))

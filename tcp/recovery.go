@@ -37,8 +37,10 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	} else {
 		c.undo.expire(c)
 	}
+	echoed := t.echoed(now, c, s, d) // then the window does not grow
+	t.meter(now, c, d)
 	switch {
-	case !c.cc.metered() && d.acked+d.sacked > 0, !over && !fast && d.acked > 0:
+	case !c.cc.metered() && d.acked+d.sacked > 0, !over && !fast && !echoed && d.acked > 0:
 		t.acked = d.growth()
 		t.acked.recovering = fast
 		c.cc.control().acked(now, &c.cc, &t.acked)
@@ -120,7 +122,11 @@ func (t *Table) enterRecovery(now Time, c *Conn, d *delivery) {
 	c.recovery = recovery{kind: recoverFast, until: c.snd.nxt, first: true}
 	c.tlp = lossProbe{}
 	c.stopTimer(timerProbe)
-	c.cc.control().congested(now, &c.cc, c.snd.nxt.Sub(c.snd.una))
+	if !c.reducedForMark() {
+		c.cc.control().congested(now, &c.cc, c.snd.nxt.Sub(c.snd.una))
+	}
+	c.ecn.replaced()
+	c.queueCWR()
 	c.prr.begin(c, d)
 	t.counters.Recoveries++
 }

@@ -67,6 +67,9 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	if unsent == 0 {
 		return 0, fin && c.finAllowed()
 	}
+	if c.ecn.hold {
+		return 0, false
+	}
 	if c.flight.empty() {
 		c.restart(now)
 	}
@@ -160,7 +163,7 @@ func (c *Conn) acknowledged() {
 func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, out *ip.Outgoing) {
 	x := span{c.snd.nxt, c.snd.nxt.Add(n)}
 	mss := int(c.segmentPayload())
-	t.transmit(now, c, x, fin, mss, out)
+	t.transmit(now, c, x, fin, true, mss, out)
 	if n%mss != 0 {
 		c.snd.small = x.end
 	}
@@ -209,7 +212,7 @@ func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
 	c.pace(now, data.len())
 	c.prr.out += data.len()
 	c.undo.resent(now, c, x.len())
-	t.transmit(now, c, data, fin, mss, out)
+	t.transmit(now, c, data, fin, false, mss, out)
 	segments := uint64((x.len() + mss - 1) / mss)
 	c.stats.retransmits += segments
 	c.stats.bytesRetransmitted += uint64(data.len())
@@ -219,9 +222,14 @@ func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
 	}
 }
 
-// transmit builds a segment, or super-packet, of the data x.
-func (t *Table) transmit(now Time, c *Conn, x span, fin bool, mss int, out *ip.Outgoing) {
-	flags := ACK
+// transmit builds a segment, or super-packet, of the data x. fresh: it is sent for the first time.
+func (t *Table) transmit(now Time, c *Conn, x span, fin, fresh bool, mss int, out *ip.Outgoing) {
+	flags, tos := ACK|c.ecnReply(), c.opts.TrafficClass
+	if fresh && x.len() > 0 {
+		f, mark := c.ecnData()
+		flags |= f
+		tos |= mark
+	}
 	if x.end == c.snd.buf.end() && x.len() > 0 {
 		flags |= PSH // the end of what was written (RFC 9293, section 3.9.1.2)
 	}
@@ -232,7 +240,7 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin bool, mss int, out *ip.O
 	t.payload = c.snd.buf.slices(&t.pool, x.start, x.len(), t.payload[:0])
 	h := header{
 		flow: &c.flow, seq: x.start, ack: c.rcv.nxt, flags: flags, window: c.advertise(), options: t.options.bytes(),
-		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
+		tos: tos, ttl: c.opts.TTL,
 	}
 	c.mark(&h)
 	t.build(&h, t.payload, mss, out)
@@ -245,7 +253,7 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin bool, mss int, out *ip.O
 func (t *Table) emitControl(now Time, c *Conn, seq Seq, out *ip.Outgoing) {
 	t.writeOptions(now, c)
 	h := header{
-		flow: &c.flow, seq: seq, ack: c.rcv.nxt, flags: ACK, window: c.advertise(), options: t.options.bytes(),
+		flow: &c.flow, seq: seq, ack: c.rcv.nxt, flags: ACK | c.ecnReply(), window: c.advertise(), options: t.options.bytes(),
 		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
 	}
 	c.mark(&h)
@@ -263,13 +271,16 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 		}
 		return false
 	}
-	flags := SYN
-	if c.state == SynReceived {
-		flags |= ACK
+	flags := SYN | ACK
+	first := c.state == SynSent
+	switch {
+	case first:
+		flags = SYN | c.askECN()
+	case c.ecn.capable:
+		flags |= ECE
 	}
 	w := &t.options
 	w.n = 0
-	first := flags == SYN
 	w.mss(t.ourMSS(&c.flow))
 	if first || c.rcv.scale != 0 || c.snd.scale != 0 {
 		w.windowScale(windowScale(int(c.rcv.max)))
@@ -303,7 +314,7 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 // armPersist starts probing when data waits, nothing is under way that would bring an acknowledgement, and the window is what
 // holds it back.
 func (t *Table) armPersist(now Time, c *Conn) {
-	if c.unsent() == 0 || !c.flight.empty() || c.deadlines[timerPersist] != 0 || c.deadlines[timerPace] != 0 || !synchronized.has(c.state) {
+	if c.unsent() == 0 || c.ecn.hold || !c.flight.empty() || c.deadlines[timerPersist] != 0 || c.deadlines[timerPace] != 0 || !synchronized.has(c.state) {
 		return
 	}
 	t.setTimer(c, timerPersist, now.Add(c.rtt.rto()))

@@ -124,10 +124,6 @@ func (t *Table) arrive(now Time, p *ip.Packet) Drop {
 	if d := s.parse(p); d != DropNone {
 		return d
 	}
-	s.unit = int(p.Offload.SegmentSize)
-	if s.unit == 0 {
-		s.unit = len(s.payload)
-	}
 	if s.opts.malformed {
 		t.counters.MalformedOptions++
 	}

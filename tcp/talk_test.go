@@ -45,6 +45,7 @@ type seg struct {
 	noTS     bool
 	mss      int
 	unit     int // of a super-packet
+	tos      uint8
 
 	parsed *options // of received segments
 	body   []byte
@@ -136,6 +137,7 @@ func (c *talk) arriveUnchecked(s seg) Drop {
 	h := header{
 		flow: &Flow{Local: c.flow.Remote, Remote: c.flow.Local, LocalPort: c.flow.RemotePort, RemotePort: c.flow.LocalPort},
 		seq:  c.peerISS.Add(s.seq), flags: s.flags, window: c.windowOf(s), options: c.optionsOf(s),
+		tos: s.tos,
 	}
 	if s.flags.has(ACK) {
 		h.ack = c.iss.Add(s.ack)

@@ -87,6 +87,11 @@ func (t *Table) expire(now Time, c *Conn) {
 
 // retransmitTimeout is RFC 6298, section 5: back off, and take everything in flight for lost (RFC 5681, section 3.1).
 func (t *Table) retransmitTimeout(now Time, c *Conn) {
+	if c.ecn.hold && c.flight.empty() {
+		c.ecn.hold = false
+		t.want(c)
+		return
+	}
 	if t.givesUp(now, c) {
 		t.giveUp(c)
 		return

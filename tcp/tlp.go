@@ -23,7 +23,7 @@ const probeSlack = 2 * Millisecond
 // segments have been SACKed" (RFC 8985, section 7.2).
 func (c *Conn) probeable() bool {
 	f := &c.flight
-	return c.sack && c.recovery.kind == recoverNone && !f.empty() && f.sacked == 0 && f.lost == 0
+	return c.sack && c.recovery.kind == recoverNone && !c.ecn.hold && !f.empty() && f.sacked == 0 && f.lost == 0
 }
 
 // armProbe sets the timer of the probe, after new data was sent and when some was acknowledged: TLP_calc_PTO of RFC 8985,
@@ -93,7 +93,7 @@ func (t *Table) probeAcked(now Time, c *Conn, ack Seq, d *delivery) {
 		// The peer has got both the original and the probe.
 	case c.tlp.end.Less(ack):
 		// "Repaired the single loss": no report of a duplicate came before newer data was acknowledged.
-		if c.recovery.kind == recoverNone {
+		if c.recovery.kind == recoverNone && !c.reducedForMark() {
 			c.cc.control().congested(now, &c.cc, d.before)
 			t.counters.LossProbeRepairs++
 		}

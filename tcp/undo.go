@@ -63,6 +63,9 @@ func (u *undo) expire(c *Conn) {
 // takeBack ends a recovery that was not needed.
 func (t *Table) takeBack(c *Conn, d *delivery) {
 	u := &c.undo
+	if c.cc.ssthresh < u.before.ssthresh {
+		c.ecn.cwr = false // nothing is reduced any more
+	}
 	c.cc.control().restored(&c.cc, &u.before)
 	if u.timeout {
 		t.counters.TimeoutsUndone++

@@ -15,8 +15,9 @@ import (
 // cloneDevice is where every TUN queue is opened.
 const cloneDevice = "/dev/net/tun"
 
-// offloads is what we take from the kernel: partial checksums and TCP super-packets. Not UDP's: we have no use for them.
-const offloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
+// offloads is what we take from the kernel: partial checksums and TCP super-packets, also those that begin with CWR (RFC 3168).
+// Not UDP's: we have no use for them.
+const offloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
 
 // attachment is the device as it was found or made: all our queues of it and what holds for each of them.
 type attachment struct {

@@ -77,6 +77,7 @@ func tcpOptions(c config.TCP) tcp.Options {
 	o := tcp.DefaultOptions()
 	o.Congestion = congestions[c.Congestion]
 	o.NoDelay = c.NoDelay
+	o.ECN = ecns[c.ECN]
 	o.UserTimeout = tcp.Duration(c.UserTimeout)
 	o.KeepAlive = tcp.KeepAlive{Enabled: c.KeepAlive.Enabled}
 	if c.KeepAlive.Enabled {
@@ -86,6 +87,8 @@ func tcpOptions(c config.TCP) tcp.Options {
 	o.ReceiveBuffer, o.SendBuffer = int(c.ReceiveBuffer), int(c.SendBuffer)
 	return o
 }
+
+var ecns = map[string]tcp.ECN{"accept": tcp.ECNAccept, "off": tcp.ECNOff, "on": tcp.ECNOn}
 
 var congestions = map[string]tcp.Congestion{"cubic": tcp.Cubic, "reno": tcp.Reno}
 

@@ -70,7 +70,7 @@ func (r *run) take(i, n int) segment {
 	for len(s.payload) > 0 && len(s.payload) < n && i < len(r.sent) {
 		x := r.sent[i]
 		if x.ports != s.ports || x.at != s.at || x.seq != s.seq+uint32(len(s.payload)) || len(s.payload)+len(x.payload) > n ||
-			x.ack != s.ack || len(x.payload) == 0 {
+			x.ack != s.ack || x.tos != s.tos || len(x.payload) == 0 {
 			break
 		}
 		s.payload = append(s.payload, x.payload...)

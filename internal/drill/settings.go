@@ -46,6 +46,16 @@ func fixed(want ...int64) sysctl {
 	}
 }
 
+// setECN maps Linux' numbers: do not, ask, agree.
+func setECN(r *run, v []int64) error {
+	modes := []tcp.ECN{tcp.ECNOff, tcp.ECNOn, tcp.ECNAccept}
+	if v[0] < 0 || v[0] >= int64(len(modes)) {
+		return fmt.Errorf("want 0, 1 or 2")
+	}
+	r.defaults.ECN = modes[v[0]]
+	return nil
+}
+
 var sysctls = map[string]sysctl{
 	"tcp_keepalive_time":   duration(func(o *tcp.Options) *tcp.Duration { return &o.KeepAlive.Idle }),
 	"tcp_keepalive_intvl":  duration(func(o *tcp.Options) *tcp.Duration { return &o.KeepAlive.Interval }),
@@ -54,6 +64,8 @@ var sysctls = map[string]sysctl{
 	"tcp_wmem":             func(r *run, v []int64) error { r.defaults.SendBuffer = int(v[len(v)-1]); return nil },
 	"tcp_max_syn_backlog":  func(r *run, v []int64) error { r.limits[1] = int(v[0]); return nil },
 	"tcp_max_tw_buckets":   func(r *run, v []int64) error { r.limits[2] = int(v[0]); return nil },
+	"tcp_ecn":              setECN,
+	"tcp_ecn_fallback":     fixed(1),
 	"tcp_window_scaling":   fixed(1), "tcp_sack": fixed(1), "tcp_timestamps": fixed(1, 2), "tcp_dsack": fixed(1),
 	"tcp_syn_retries": fixed(6), "tcp_synack_retries": fixed(5), "tcp_fin_timeout": fixed(60), "tcp_tw_reuse": fixed(1, 2),
 	"tcp_rfc1337": fixed(1), "tcp_abort_on_overflow": fixed(0), "tcp_no_metrics_save": fixed(1),

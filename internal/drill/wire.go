@@ -134,6 +134,9 @@ type segment struct {
 
 func (s *segment) String() string {
 	var b strings.Builder
+	if s.tos&3 != 0 {
+		b.WriteString("[" + ecnNames[s.tos&3] + "] ")
+	}
 	b.WriteString(flagString(s.flags))
 	fmt.Fprintf(&b, " %d:%d(%d)", s.seq, s.seq+uint32(len(s.payload)), len(s.payload))
 	if s.flags&tcp.ACK != 0 {
