@@ -8,6 +8,7 @@ func (t *Table) Check() error {
 	c := checker{t: t}
 	c.flowsAndCounts()
 	c.pages()
+	c.rings()
 	c.busies()
 	c.optionSets()
 	c.bbrs()
@@ -153,7 +154,7 @@ func (c *checker) pages() {
 		}
 		for _, s := range []*stream{&conn.snd.buf, &conn.rcv.buf} {
 			n := 0
-			for _, pg := range s.ring() {
+			for _, pg := range s.ring(p) {
 				own(pg, conn.flow)
 				if pg != 0 {
 					n++
@@ -171,6 +172,31 @@ func (c *checker) pages() {
 	}
 	c.require(used == p.used, "%d pages in use, counted %d", used, p.used)
 	c.require(used+len(p.free)+len(p.limbo) == len(p.slabs)*slabPages, "pages were lost: %d used, %d free, %d in limbo", used, len(p.free), len(p.limbo))
+}
+
+// rings: each ring belongs to one stream or is free, and those in use are charged.
+func (c *checker) rings() {
+	r := &c.t.pool.rings
+	users := make([]int, len(r.rings)+1)
+	bytes := 0
+	for i := range c.t.conns.next {
+		conn := c.t.conns.at(i)
+		for _, s := range []*stream{&conn.snd.buf, &conn.rcv.buf} {
+			if conn.live && s.big != 0 {
+				users[s.big]++
+				bytes += len(r.rings[s.big-1]) * ringEntry
+			}
+		}
+	}
+	c.require(bytes == r.charged, "%d bytes of rings, %d are charged", bytes, r.charged)
+	for _, free := range append(r.free[:], r.unused) {
+		for _, i := range free {
+			users[i]++
+		}
+	}
+	for i, n := range users[1:] {
+		c.require(n == 1, "ring %d has %d owners", i+1, n)
+	}
 }
 
 func (c *checker) listeners() {
@@ -331,7 +357,7 @@ func (c *checker) receiver(conn *Conn) {
 
 // stored: the bytes x were received, so there are pages for them.
 func (c *checker) stored(conn *Conn, x span) {
-	ring := conn.rcv.buf.ring()
+	ring := conn.rcv.buf.ring(&c.t.pool)
 	for at := x.start; at.Less(x.end); at = (at>>pageShift + 1) << pageShift {
 		c.require(*conn.rcv.buf.slot(ring, at) != 0, "%v: received bytes at %d have no page", conn.flow, at)
 	}

@@ -8,16 +8,16 @@ package tcp
 // The page of a byte follows from its sequence number, so bytes can be stored in any order at the cost of the page they
 // fall into. Pages come with the first byte stored in them and go when front has passed them or the stream is empty.
 type stream struct {
-	big    []page // ring of a power of two of pages, once four do not suffice
+	big    ringNumber // a ring of the pool's, once four pages do not suffice
 	small  [4]page
 	front  Seq
 	len    uint32 // contiguous bytes from front on
 	stored uint32 // pages held
 }
 
-func (s *stream) ring() []page {
-	if s.big != nil {
-		return s.big
+func (s *stream) ring(p *pool) []page {
+	if s.big != 0 {
+		return p.ring(s.big)
 	}
 	return s.small[:]
 }
@@ -27,23 +27,37 @@ func (s *stream) end() Seq { return s.front + Seq(s.len) }
 // slot returns where the page of sequence number at is kept.
 func (s *stream) slot(r []page, at Seq) *page { return &r[int(at>>pageShift)&(len(r)-1)] }
 
-// reserve makes the ring long enough for the bytes up to end.
-func (s *stream) reserve(end Seq) {
-	r := s.ring()
+// reserve makes the ring long enough for the bytes up to end; false when the budget refuses.
+func (s *stream) reserve(p *pool, end Seq) bool {
+	r := s.ring(p)
 	need := int((end-1)>>pageShift-s.front>>pageShift)&(1<<(32-pageShift)-1) + 1
 	if need <= len(r) {
-		return
+		return true
 	}
 	n := len(r)
 	for n < need {
 		n *= 2
 	}
-	big := make([]page, n)
+	number := p.getRing(n)
+	if number == 0 {
+		return false
+	}
+	big := p.ring(number)
 	for i := range r {
 		at := s.front + Seq(i)<<pageShift
 		*s.slot(big, at) = *s.slot(r, at)
 	}
-	s.big, s.small = big, [4]page{}
+	s.dropRing(p)
+	s.big = number
+	return true
+}
+
+// dropRing gives the ring up, whatever is in it.
+func (s *stream) dropRing(p *pool) {
+	if s.big != 0 {
+		p.putRing(s.big)
+	}
+	s.big, s.small = 0, [4]page{}
 }
 
 // store copies b to its place from sequence number at on, which must not lie before front. It returns how many bytes found
@@ -52,8 +66,10 @@ func (s *stream) store(p *pool, at Seq, b []byte) int {
 	if len(b) == 0 {
 		return 0
 	}
-	s.reserve(at.Add(len(b)))
-	r := s.ring()
+	if !s.reserve(p, at.Add(len(b))) {
+		return 0
+	}
+	r := s.ring(p)
 	n := 0
 	for n < len(b) {
 		pg := s.slot(r, at)
@@ -74,13 +90,16 @@ func (s *stream) store(p *pool, at Seq, b []byte) int {
 // can be kept when it comes. It returns how many of the n bytes have their pages then; fewer when the pool refuses one.
 func (s *stream) cover(p *pool, at Seq, n int) int {
 	end := at.Add(n)
-	s.reserve(end)
-	for r := s.ring(); ; {
+	reserved := s.reserve(p, end)
+	for r := s.ring(p); ; {
 		next := (s.front>>pageShift + Seq(s.stored)) << pageShift // pages are held without gap from that of front on
 		if end.LessEq(next) {
 			return n
 		}
-		pg := p.get()
+		pg := page(0)
+		if reserved {
+			pg = p.get()
+		}
 		if pg == 0 {
 			return max(next.Sub(at), 0)
 		}
@@ -91,7 +110,7 @@ func (s *stream) cover(p *pool, at Seq, n int) int {
 
 // load copies bytes from sequence number at on into b.
 func (s *stream) load(p *pool, at Seq, b []byte) {
-	r := s.ring()
+	r := s.ring(p)
 	for n := 0; n < len(b); {
 		k := copy(b[n:], p.bytes(*s.slot(r, at))[at&(pageSize-1):])
 		n += k
@@ -102,7 +121,7 @@ func (s *stream) load(p *pool, at Seq, b []byte) {
 // slices appends to dst the n bytes from sequence number at on, as they lie in their pages; neighbouring pages become one
 // slice. They are borrowed until front passes them.
 func (s *stream) slices(p *pool, at Seq, n int, dst [][]byte) [][]byte {
-	r := s.ring()
+	r := s.ring(p)
 	var last page
 	for n > 0 {
 		pg := *s.slot(r, at)
@@ -130,7 +149,7 @@ func (p *pool) join(b []byte, last page, k int) []byte {
 // neighbours stays one, and leaves in one piece again (see slices).
 func (s *stream) advance(p *pool, n int) {
 	to := s.front.Add(n)
-	r := s.ring()
+	r := s.ring(p)
 	for passed := uint32(to>>pageShift-s.front>>pageShift) & (1<<(32-pageShift) - 1); passed > 0; passed-- {
 		s.release(p, s.slot(r, s.front+Seq(passed-1)<<pageShift))
 	}
@@ -138,22 +157,19 @@ func (s *stream) advance(p *pool, n int) {
 	s.len -= uint32(n)
 }
 
-// keptRing is the longest ring that an empty stream keeps, 256 bytes: super-packets come and go without allocation.
-const keptRing = 64
-
 // trim gives the last page back when nothing is stored any more; ahead says that bytes lie beyond a hole.
 func (s *stream) trim(p *pool, ahead bool) {
 	if s.len != 0 || ahead {
 		return
 	}
 	if s.stored > 0 {
-		r := s.ring()
+		r := s.ring(p)
 		for i := range r {
 			s.release(p, &r[i])
 		}
 	}
-	if len(s.big) > keptRing {
-		s.big = nil
+	if s.big != 0 {
+		s.dropRing(p)
 	}
 }
 
@@ -169,5 +185,4 @@ func (s *stream) release(p *pool, pg *page) {
 func (s *stream) clear(p *pool) {
 	s.len = 0
 	s.trim(p, false)
-	s.big = nil
 }
