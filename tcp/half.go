@@ -234,7 +234,9 @@ func (t *Table) challengeHalf(now Time, h *half) {
 	t.counters.ChallengeAcks++
 	window := synWindow(int(h.buffer))
 	if h.hasScale {
-		window >>= windowScale(int(h.buffer))
+		// Rounded up: the right edge that the SYN-ACK has promised must not move left.
+		s := windowScale(int(h.buffer))
+		window = uint16((uint32(window) + 1<<s - 1) >> s)
 	}
 	t.reply(t.markedHalf(h, reply{
 		seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: window,
