@@ -209,6 +209,9 @@ func (c *Conn) sizeSegments() {
 	}
 	c.snd.mss = uint16(m)
 	c.cc.mss = uint32(m)
+	if c.cc.cwnd > 0 && c.cc.cwnd < c.cc.mss {
+		c.cc.set(c.cc.mss) // it never is less than a segment, also when segments grow
+	}
 }
 
 // unsent returns the bytes that were never transmitted.

@@ -121,3 +121,21 @@ func TestSetMTU_reachesLiveConnections(t *testing.T) {
 		}
 	})
 }
+
+// TestSetMTU_afterTimeout: the window that a time-out left is one segment, and still one when segments grow.
+func TestSetMTU_afterTimeout(t *testing.T) {
+	converse(t, Config{MTU: 1300}, func(c *talk) {
+		c.accepted(peerOptions{mss: 1440, scale: -1})
+		c.write(1, 2000)
+		c.inbox = c.inbox[:0]
+		for c.table.Info(c.now, c.conn).Timeouts == 0 {
+			c.advanceToTimer()
+		}
+		c.inbox = c.inbox[:0]
+		c.table.SetMTU(1500)
+		c.check()
+		if i := c.table.Info(c.now, c.conn); i.MSS != 1440 || i.Cwnd < i.MSS {
+			c.Errorf("MSS %d, congestion window %d", i.MSS, i.Cwnd)
+		}
+	})
+}
