@@ -22,17 +22,18 @@ func main() {
 	seed := flag.Uint64("seed", 0, "run this seed only")
 	most := flag.Int("failures", 20, "stop after so many failures")
 	trace := flag.Bool("trace", false, "show everything that happens; one seed at a time")
+	plans := flag.Int("plans", world.Generations, "with -trace: the generation of plans that the seed belongs to")
 	flag.Parse()
 	if *seed != 0 {
 		*from, *seeds = *seed, 1
 	}
-	if !sweep(*from, *seeds, *most, *trace) {
+	if !sweep(*from, *seeds, *most, *trace, *plans) {
 		os.Exit(1)
 	}
 }
 
 // sweep runs the seeds, prints failures and a summary, and reports whether all went well.
-func sweep(from, n uint64, most int, trace bool) bool {
+func sweep(from, n uint64, most int, trace bool, plans int) bool {
 	begin := time.Now()
 	var runs, packets, bytes uint64
 	var virtual tcp.Duration
@@ -46,7 +47,7 @@ func sweep(from, n uint64, most int, trace bool) bool {
 		return failures < most
 	}
 	if trace {
-		replay(from, n, os.Stdout, done)
+		replay(from, n, plans, os.Stdout, done)
 	} else {
 		world.Sweep(from, n, done)
 	}
@@ -56,9 +57,9 @@ func sweep(from, n uint64, most int, trace bool) bool {
 	return failures == 0
 }
 
-func replay(from, n uint64, out io.Writer, done func(world.Result) bool) {
+func replay(from, n uint64, plans int, out io.Writer, done func(world.Result) bool) {
 	for i := range n {
-		if !done(world.Run(from+i, out)) {
+		if !done(world.RunOld(from+i, plans, out)) {
 			return
 		}
 	}

@@ -21,6 +21,7 @@ const (
 	itemDecide                   // end index decides on the attempt in datum
 	itemUnlisten                 // end index stops listening
 	itemListen                   // end index listens again
+	itemMTU                      // the MTU at end index changes
 	itemLook                     // somebody looks whether everything moves
 )
 

@@ -89,8 +89,9 @@ type app struct {
 	side   int
 	plan   appPlan
 	conn   *tcp.Conn
-	key    uint64 // of the stream it writes
-	expect uint64 // of the stream it reads
+	state  tcp.State // when it was last looked at
+	key    uint64    // of the stream it writes
+	expect uint64    // of the stream it reads
 	sent   int
 	got    int
 
@@ -106,8 +107,12 @@ type app struct {
 	abortive bool // the peer may see RST
 	closing  bool // waits for the time to Close
 	held     int  // bytes received and not read when it gave up
+	dead     bool // the connection was over by then
 	hungry   int  // refusals for want of memory in a row
 }
+
+// clock is the time as the application knows it.
+func (a *app) clock() tcp.Time { return a.w.ends[a.end].clock() }
 
 // ready lets the application run soon.
 func (a *app) ready(after tcp.Duration) {
@@ -167,10 +172,10 @@ func (a *app) change() {
 	}
 	t := a.w.ends[a.end].table
 	if a.w.dice.chance(0.5) {
-		t.SetNoDelay(a.w.now, a.conn, a.w.dice.chance(0.5))
+		t.SetNoDelay(a.clock(), a.conn, a.w.dice.chance(0.5))
 		return
 	}
-	t.SetKeepAlive(a.w.now, a.conn, tcp.KeepAlive{
+	t.SetKeepAlive(a.clock(), a.conn, tcp.KeepAlive{
 		Enabled: a.w.dice.chance(0.7), Idle: a.w.dice.between(tcp.Second, tcp.Minute),
 		Interval: a.w.dice.between(tcp.Second, tcp.Minute),
 	})
@@ -190,7 +195,7 @@ func (a *app) read() bool {
 		return false
 	}
 	b := a.w.scratch[:min(a.plan.read, len(a.w.scratch))]
-	n, err := a.w.ends[a.end].table.Read(a.w.now, a.conn, b)
+	n, err := a.w.ends[a.end].table.Read(a.clock(), a.conn, b)
 	if n > 0 {
 		a.take(b[:n])
 	}
@@ -240,7 +245,7 @@ func (a *app) write() bool {
 		return false
 	}
 	b := content(a.key, a.sent, n)
-	n, err := a.w.ends[a.end].table.Write(a.w.now, a.conn, b)
+	n, err := a.w.ends[a.end].table.Write(a.clock(), a.conn, b)
 	switch {
 	case err == tcp.ErrMemory:
 		a.starved()
@@ -273,7 +278,7 @@ func (a *app) refused(err error) {
 
 // starved: without memory the application waits a while, and gives up in the end.
 func (a *app) starved() {
-	if a.w.plan.ends[a.end].memory == 0 {
+	if !a.w.ends[a.end].memory.scarce() {
 		a.w.failf("%v: ErrMemory without a limit", a)
 	}
 	if a.hungry++; a.hungry > 50 {
@@ -329,7 +334,7 @@ func (a *app) finish() bool {
 
 func (a *app) closeWrite() {
 	a.w.note(a, "says CloseWrite after %d bytes", a.sent)
-	if err := a.w.ends[a.end].table.CloseWrite(a.w.now, a.conn); err != nil {
+	if err := a.w.ends[a.end].table.CloseWrite(a.clock(), a.conn); err != nil {
 		a.refused(err)
 		return
 	}
@@ -340,25 +345,32 @@ func (a *app) closeWrite() {
 // close gives the connection up. It is abortive when anything may still come from the peer.
 func (a *app) close() {
 	t := a.w.ends[a.end].table
-	a.held = t.Info(a.w.now, a.conn).Unread
+	a.leaves()
 	a.w.note(a, "closes with %d bytes unread, error %v", a.held, a.err)
 	a.abortive = a.abortive || !a.eof || a.err != nil
 	if a.held == 0 && a.err == nil {
 		a.fin = true
 	}
 	a.pair.checkAcked()
-	t.Close(a.w.now, a.conn)
+	t.Close(a.clock(), a.conn)
 	a.gone()
 }
 
 func (a *app) abort() {
 	t := a.w.ends[a.end].table
-	a.held = t.Info(a.w.now, a.conn).Unread
+	a.leaves()
 	a.w.note(a, "aborts with %d bytes unread", a.held)
 	a.abortive = true
 	a.pair.checkAcked()
-	t.Abort(a.w.now, a.conn)
+	t.Abort(a.clock(), a.conn)
 	a.gone()
+}
+
+// leaves notes what the application leaves behind.
+func (a *app) leaves() {
+	a.held = a.info().Unread
+	s := a.conn.State()
+	a.dead = s == tcp.Closed || s == tcp.TimeWait
 }
 
 func (a *app) gone() {

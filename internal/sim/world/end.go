@@ -17,6 +17,7 @@ type end struct {
 	index     int
 	plan      endPlan
 	addr      ip.Addr
+	mtu       int
 	table     *tcp.Table
 	memory    budget
 	listener  tcp.ListenerID
@@ -30,6 +31,7 @@ type end struct {
 	undecided map[tcp.AttemptID]tcp.Flow
 	arrived   uint64
 	ipDrops   uint64
+	icmpIn    uint64
 }
 
 func (e *end) listen() {
@@ -44,7 +46,7 @@ func (e *end) listen() {
 
 func (e *end) unlisten() {
 	if e.listening {
-		e.table.Unlisten(e.w.now, e.listener)
+		e.table.Unlisten(e.clock(), e.listener)
 		e.listening = false
 	}
 }
@@ -55,18 +57,29 @@ func (e *end) due() tcp.Time {
 	if d == tcp.Never {
 		return d
 	}
-	return max(d.Add(e.lateness), e.w.now)
+	return e.wakes(max(e.w.plan.clocks[e.index].reaches(d).Add(e.lateness), e.w.now))
 }
 
 func (e *end) advance() {
-	e.table.Advance(e.w.now)
+	e.table.Advance(e.clock())
 	e.lateness = e.w.dice.upTo(e.plan.late)
+	for _, a := range e.apps {
+		if a != nil {
+			a.watch(byTimer)
+		}
+	}
+}
+
+// changeMTU is the link of this end becoming narrower or wider.
+func (e *end) changeMTU() {
+	e.mtu = e.plan.mtuTo
+	e.table.SetMTU(e.mtu)
 }
 
 // receive takes packet i from the link. With merging it is kept until it is known that the next does not join it.
 func (e *end) receive(i int32) {
 	p := &e.w.packets[i]
-	if e.w.plan.form == formMerged && !p.corrupted {
+	if e.w.plan.form.merges() && p.plain() {
 		if e.join(p) {
 			e.w.spare = append(e.w.spare, i)
 			return
@@ -112,6 +125,10 @@ func (e *end) deliver(i int32) {
 		}
 		return
 	}
+	if p.icmp {
+		e.control(p)
+		return
+	}
 	if e.parsed.Dst != e.addr || e.parsed.Protocol != ip.ProtocolTCP {
 		if !p.corrupted {
 			e.w.failf("end %d: packet to %v, protocol %d", e.index, e.parsed.Dst, e.parsed.Protocol)
@@ -120,7 +137,17 @@ func (e *end) deliver(i int32) {
 		return
 	}
 	e.arrived++
-	d := e.table.Arrive(e.w.now, &e.parsed)
+	var a *app
+	if p.plain() {
+		a = e.w.arrives(e, p.b)
+	}
+	d := e.table.Arrive(e.clock(), &e.parsed)
+	if a != nil {
+		a.watch(byArrival)
+	}
+	if p.forged && d == tcp.DropNone {
+		e.w.deceived(e, p.b)
+	}
 	if e.w.trace != nil {
 		e.w.traceArrival(e.index, p, d)
 	}
@@ -135,7 +162,8 @@ func (e *end) deliver(i int32) {
 // settle does what follows events and calls: segments leave, applications get their news.
 func (e *end) settle() {
 	var out ip.Outgoing
-	for n := 0; e.table.Poll(e.w.now, &out); n++ {
+	for n := 0; e.table.Poll(e.clock(), &out); n++ {
+		e.w.leaves(e, &out)
 		e.w.links[1-e.index].send(&out)
 		if n > 100_000 {
 			e.w.failf("end %d: Poll does not come to an end", e.index)
@@ -192,12 +220,12 @@ func (e *end) accept() {
 func (e *end) decide(id tcp.AttemptID) {
 	switch n := e.w.dice.IntN(10); {
 	case n > 1:
-		e.table.AcceptAttempt(e.w.now, id)
+		e.table.AcceptAttempt(e.clock(), id)
 	case n == 1:
 		if p := e.w.opened[reverse(e.undecided[id])]; p != nil {
 			p.refused = true
 		}
-		e.table.RejectAttempt(e.w.now, id)
+		e.table.RejectAttempt(e.clock(), id)
 	default:
 		e.table.DropAttempt(id)
 	}

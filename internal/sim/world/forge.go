@@ -7,6 +7,20 @@ import (
 	"tcpd/tcp"
 )
 
+// What an attacker tries. The first four are those of the first generation of plans.
+const (
+	attackRST       = iota // within the window, but not exact
+	attackRSTACK           // the same
+	attackSYN              // within the window
+	attackFutureAck        // acknowledges what was never sent
+	attackOldAck           // data within the window that acknowledge what is too old
+	attackSYNACK           // within the window
+	attackBeyond           // data and FIN beyond any window
+	numAttacks
+
+	firstAttacks = attackOldAck
+)
+
 // forge lets an attacker who knows addresses, ports and the window, but not RCV.NXT, send a segment of his own. The
 // connection must not mind (RFC 5961). SYN-SENT is spared: there a SYN of anybody is a simultaneous open.
 func (l *direction) forge(o *ip.Outgoing) {
@@ -19,29 +33,51 @@ func (l *direction) forge(o *ip.Outgoing) {
 	if !l.dice.chance(l.plan.forge) {
 		return
 	}
-	b = b[:len(b)-len(s.payload)]
 	ahead := 1 + l.dice.Uint32N(1<<16)
-	binary.BigEndian.PutUint32(s.header[atSeq:], top+ahead)
-	switch l.dice.IntN(4) {
-	case 0:
-		s.header[atFlags] = byte(tcp.RST)
-	case 1:
-		s.header[atFlags] = byte(tcp.RST | tcp.ACK)
-	case 2:
-		s.header[atFlags] = byte(tcp.SYN)
-	case 3:
-		s.header[atFlags] = byte(tcp.ACK)
-		binary.BigEndian.PutUint32(s.header[atSeq:], s.seq()-ahead)
-		binary.BigEndian.PutUint32(s.header[atAck:], s.ack()+1<<30+ahead)
+	attack := l.dice.IntN(firstAttacks)
+	if l.plan.attacks > firstAttacks && l.chaos.chance(0.4) {
+		attack = firstAttacks + l.chaos.IntN(l.plan.attacks-firstAttacks)
 	}
+	if attack != attackOldAck && attack != attackBeyond {
+		b = b[:len(b)-len(s.payload)]
+	}
+	disguise(s, attack, top, ahead)
 	setLength(b)
 	i, p := l.w.newPacket()
-	p.b, p.to, p.corrupted = append(p.b[:0], b...), l.to, false
+	p.b, p.to, p.forged = append(p.b, b...), l.to, true
 	p.offload = ip.Offload{Checksum: ip.ChecksumVouched}
 	if l.w.trace != nil {
 		l.w.tracePacket(l.to, b, "forged")
 	}
 	l.w.agenda.add(item{at: l.w.now, kind: itemPacket, index: i})
+}
+
+// disguise makes a copy of a genuine segment the attacker's; top is the sequence number after all that was sent.
+func disguise(s segment, attack int, top, ahead uint32) {
+	be := binary.BigEndian
+	seq, ack, flags := top+ahead, s.ack(), tcp.ACK
+	switch attack {
+	case attackRST:
+		flags = tcp.RST
+	case attackRSTACK:
+		flags |= tcp.RST
+	case attackSYN:
+		flags = tcp.SYN
+	case attackSYNACK:
+		flags |= tcp.SYN
+	case attackFutureAck:
+		seq, ack = s.seq()-ahead, ack+1<<30+ahead
+	case attackOldAck:
+		seq, ack = top, ack-1<<30-ahead
+		for i := range s.payload {
+			s.payload[i] ^= 0x55
+		}
+	case attackBeyond:
+		seq, flags = top+1<<30+ahead, tcp.ACK|tcp.FIN
+	}
+	be.PutUint32(s.header[atSeq:], seq)
+	be.PutUint32(s.header[atAck:], ack)
+	s.header[atFlags] = byte(flags)
 }
 
 // top returns the sequence number after all that this flow has sent.

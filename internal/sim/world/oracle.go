@@ -2,7 +2,8 @@ package world
 
 import "tcpd/tcp"
 
-// checkEvery says how often the costly invariants are looked at: each so many steps, and at each with a trace.
+// checkEvery says how often the costly invariants are looked at: each so many steps; at each with a trace, and for one seed in
+// so many.
 const checkEvery = 16
 
 // check looks at what must hold between any two events.
@@ -16,11 +17,13 @@ func (w *world) check() {
 			w.failf("%d packets after the last application has gone", n)
 		}
 	}
-	if w.trace == nil && w.step%checkEvery != 0 {
+	if w.trace == nil && w.step%checkEvery != 0 && w.plan.seed%checkEvery != 0 {
 		return
 	}
 	for _, p := range w.pairs {
 		p.checkAcked()
+		p.checkKept(0)
+		p.checkKept(1)
 	}
 	for _, e := range w.ends {
 		e.check()
@@ -40,8 +43,9 @@ func (e *end) check() {
 	for _, n := range c.Drops {
 		drops += n
 	}
-	if c.SegmentsIn != drops || c.SegmentsIn != e.arrived {
-		e.w.failf("end %d: %d segments arrived, %d counted, %d by reason", e.index, e.arrived, c.SegmentsIn, drops)
+	if c.SegmentsIn+e.icmpIn != drops || c.SegmentsIn != e.arrived {
+		e.w.failf("end %d: %d segments and %d ICMP messages arrived, %d segments counted, %d by reason", e.index, e.arrived, e.icmpIn,
+			c.SegmentsIn, drops)
 	}
 }
 
@@ -70,7 +74,7 @@ func (w *world) checkEnd() {
 // orderly: no handshake waits for an application or for a listener, and no side breaks off what the other still sends.
 func (w *world) orderly() bool {
 	for _, e := range w.ends {
-		if e.plan.hold || e.plan.memory > 0 || e.plan.connections > 0 || e.plan.absent != (interval{}) {
+		if e.plan.hold || e.memory.scarce() || e.plan.connections > 0 || e.plan.absent != (interval{}) {
 			return false
 		}
 	}

@@ -15,10 +15,18 @@ type pair struct {
 	apps     [2]*app  // opener first
 	opened   bool
 	refused  bool // a refusal is in order
+	rebound  bool // the translator has forgotten it
+	shared   bool // its flow is used more than once: the taps see nothing
+	taps     [2]tap
 	progress tcp.Time
 }
 
 func (a *app) String() string { return fmt.Sprintf("connection %d at end %d", a.pair.index, a.end) }
+
+func (a *app) info() tcp.Info { return a.w.ends[a.end].table.Info(a.clock(), a.conn) }
+
+// mild: nothing but an application may end this connection.
+func (p *pair) mild() bool { return p.w.mild && !p.rebound }
 
 // moved: something went on in this connection.
 func (p *pair) moved() { p.progress = p.w.now }
@@ -47,10 +55,10 @@ func (p *pair) checkAcked() {
 		if a.over || a.conn == nil || peer.conn == nil {
 			continue
 		}
-		acked := int(p.w.ends[a.end].table.Info(p.w.now, a.conn).BytesAcked)
+		acked := int(a.info().BytesAcked)
 		have := peer.got + peer.held
 		if !peer.over {
-			have = peer.got + p.w.ends[peer.end].table.Info(p.w.now, peer.conn).Unread
+			have = peer.got + peer.info().Unread
 		}
 		if acked > have {
 			p.w.failf("%v: %d bytes are acknowledged, the peer read %d and holds %d", a, acked, peer.got, have-peer.got)
@@ -65,8 +73,8 @@ func (p *pair) checkAcked() {
 func (p *pair) checkError(a *app) {
 	peer := p.apps[1-a.side]
 	// A peer that has closed goes on in the background, and on a bad link fails there.
-	caused := peer.abortive || peer.timedOut() || !p.w.mild && (peer.over || peer.conn == nil)
-	excused := !p.w.mild || peer.abortive
+	caused := p.rebound || peer.abortive || peer.timedOut() || !p.mild() && (peer.over || peer.conn == nil)
+	excused := !p.mild() || peer.abortive
 	switch a.err {
 	case tcp.ErrReset:
 		if !caused {
@@ -77,8 +85,12 @@ func (p *pair) checkError(a *app) {
 			p.w.failf("%v: timed out on a link that works", a)
 		}
 	case tcp.ErrRefused:
-		if !p.refused && !peer.abortive && p.w.mild {
+		if !p.refused && !peer.abortive && p.mild() {
 			p.w.failf("%v: refused, but somebody listens", a)
+		}
+	case tcp.ErrUnreachable:
+		if !p.w.complains() {
+			p.w.failf("%v: no router said that the peer is unreachable", a)
 		}
 	default:
 		p.w.failf("%v: ended with %v", a, a.err)
@@ -103,7 +115,11 @@ func (p *pair) checkMoves() {
 	for i := range p.w.links {
 		since = max(since, p.w.links[i].plan.heal)
 	}
-	if p.w.now.Sub(since) < patience {
+	wait := patience
+	if p.rebound {
+		wait += patience // the user time-out has to notice it
+	}
+	if p.w.now.Sub(since) < wait {
 		return
 	}
 	for side, a := range p.apps {
@@ -111,33 +127,21 @@ func (p *pair) checkMoves() {
 		if a.over || a.conn == nil {
 			continue
 		}
-		i := p.w.ends[a.end].table.Info(p.w.now, a.conn)
+		i := a.info()
 		if !peer.over && peer.conn != nil {
-			j := p.w.ends[peer.end].table.Info(p.w.now, peer.conn)
+			j := peer.info()
 			p.w.failf("%v: nothing moves, though both sides are there\n%+v\n%+v", a, i, j)
 		}
 		if i.Unacked > 0 || i.Unsent > 0 {
-			if p.w.now.Sub(since) > patience+10*tcp.Minute {
+			if p.w.now.Sub(since) > wait+10*tcp.Minute {
 				p.w.failf("%v: what it wrote is neither delivered nor failed\n%+v", a, i)
 			}
 			continue
 		}
+		if peer.conn == nil && a.conn.State() == tcp.Established && !p.rebound && p.w.lossless() {
+			p.w.failf("%v: established for nobody, and not told so\n%+v", a, i)
+		}
 		// The peer is gone, and so is what it said last: only an application's own patience ends this.
 		a.abort()
-	}
-}
-
-// checkEnd: two polite sides in a healthy world get everything.
-func (p *pair) checkEnd() {
-	if !p.w.mild || p.plan.closedPort || p.refused {
-		return
-	}
-	if !p.apps[0].plan.end.polite() || !p.apps[1].plan.end.polite() {
-		return
-	}
-	for _, a := range p.apps {
-		if !a.eof || a.err != nil {
-			p.w.failf("%v: both sides were polite, but EOF %v, error %v", a, a.eof, a.err)
-		}
 	}
 }

@@ -98,18 +98,29 @@ func TestOraclesObject(t *testing.T) {
 		plan   func(*plan)
 		tamper func(*world)
 		want   string
+		late   bool
 	}{
-		{"nothing", nil, nil, ""},
-		{"other bytes", nil, func(w *world) { w.apps[1].expect++ }, "of the stream"},
-		{"a byte is missing", nil, func(w *world) { w.apps[0].sent++ }, "EOF after"},
-		{"bytes nobody wrote", nil, func(w *world) { w.apps[0].sent -= 90_000 }, "the peer wrote"},
-		{"bytes the application never got", nil, func(w *world) { w.apps[1].over = true }, "are acknowledged"},
-		{"a segment nobody counted", nil, func(w *world) { w.ends[0].arrived++ }, "segments arrived"},
-		{"memory nobody gave back", nil, func(w *world) { w.ends[0].memory.used++ }, "the budget says"},
-		{"a link that does nothing", func(p *plan) { p.links[0].loss, p.links[0].heal = 1, tcp.Never }, nil, "timed out"},
-		{"a link that loses", func(p *plan) { p.links[0].nth = []int{5}; p.links[0].loss = 1e-9 }, nil, ""},
-		{"an application that waits for ever", func(p *plan) { p.conns[0].apps[0].end, p.conns[0].apps[1].end = endAfter, endAfter }, nil, "nothing moves"},
-		{"corruption that is none", func(p *plan) { p.links[1].flip = 1e-9 }, func(w *world) { w.links[1].blunt = true; w.links[1].plan.flip = 1 }, "gets through"},
+		{"nothing", nil, nil, "", false},
+		{"other bytes", nil, func(w *world) { w.apps[1].expect++ }, "of the stream", false},
+		{"a byte is missing", nil, func(w *world) { w.apps[0].sent++ }, "EOF after", true},
+		{"a window that was larger", nil, func(w *world) { w.pairs[0].taps[0].edge += 1 << 24 }, "retreats", false},
+		{"a window that is not scaled", nil, func(w *world) { w.pairs[0].taps[0].scale = -1 }, "the window that was offered", false},
+		{"bytes the peer has not sent", nil, func(w *world) { w.pairs[0].taps[1].max -= 1 << 20 }, "the peer sent up to", true},
+		{"bytes that were SACKed", nil, func(w *world) {
+			t := &w.pairs[0].taps[0]
+			t.sacked, t.claimed = append(t.sacked, stretch{t.ack + 1, t.ack + 10_000_000}), 9_999_999
+		}, "SACKed", false},
+		{"a segment for a smaller peer", nil, func(w *world) { w.pairs[0].taps[0].peerMSS = 1000 }, "the peer takes", false},
+		{"a link that is narrower", nil, func(w *world) { w.ends[0].mtu = 1000 }, "the MTU is", false},
+		{"a state that does not lead here", nil, func(w *world) { w.apps[0].state = tcp.TimeWait }, "goes from", false},
+		{"bytes nobody wrote", nil, func(w *world) { w.apps[0].sent -= 90_000 }, "the peer wrote", true},
+		{"bytes the application never got", nil, func(w *world) { w.apps[1].over = true }, "are acknowledged", false},
+		{"a segment nobody counted", nil, func(w *world) { w.ends[0].arrived++ }, "segments counted", false},
+		{"memory nobody gave back", nil, func(w *world) { w.ends[0].memory.used++ }, "the budget says", false},
+		{"a link that does nothing", func(p *plan) { p.links[0].loss, p.links[0].heal = 1, tcp.Never }, nil, "timed out", false},
+		{"a link that loses", func(p *plan) { p.links[0].nth = []int{5}; p.links[0].loss = 1e-9 }, nil, "", false},
+		{"an application that waits for ever", func(p *plan) { p.conns[0].apps[0].end, p.conns[0].apps[1].end = endAfter, endAfter }, nil, "nothing moves", false},
+		{"corruption that is none", func(p *plan) { p.links[1].flip = 1e-9 }, func(w *world) { w.links[1].blunt = true; w.links[1].plan.flip = 1 }, "gets through", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var p plan
@@ -117,7 +128,11 @@ func TestOraclesObject(t *testing.T) {
 			if c.plan != nil {
 				c.plan(&p)
 			}
-			got := objection(p, c.tamper)
+			at := 4 * tcp.Millisecond // data are under way
+			if c.late {
+				at = 7 * tcp.Millisecond // all have been sent
+			}
+			got := objection(p, at, c.tamper)
 			if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 				t.Errorf("want %q, got %q", c.want, got)
 			}
@@ -125,8 +140,8 @@ func TestOraclesObject(t *testing.T) {
 	}
 }
 
-// objection runs a plan, tampered with after half a dozen round trips, and returns what the oracles say.
-func objection(p plan, tamper func(*world)) (says string) {
+// objection runs a plan, tampered with after a few round trips, and returns what the oracles say.
+func objection(p plan, at tcp.Duration, tamper func(*world)) (says string) {
 	w := newWorld(p, io.Discard)
 	w.mild = true
 	defer func() {
@@ -135,7 +150,7 @@ func objection(p plan, tamper func(*world)) (says string) {
 		}
 	}()
 	w.start()
-	for w.now < p.origin.Add(7*tcp.Millisecond) && w.next() {
+	for w.now < p.origin.Add(at) && w.next() {
 	}
 	if tamper != nil {
 		tamper(w)

@@ -15,6 +15,8 @@ type plan struct {
 	form   form
 	box    middlebox
 	origin tcp.Time
+	clocks [2]clockPlan
+	nat    natPlan
 	links  [2]linkPlan // by the end they lead to
 	ends   [2]endPlan
 	conns  []connPlan
@@ -34,6 +36,10 @@ type endPlan struct {
 	wake        tcp.Duration // an application runs up to this after its event
 	late        tcp.Duration // timers run up to this late
 	absent      interval     // there is no listener
+	asleep      []interval   // it does nothing, and everything afterwards
+	fickle      float64      // the memory budget refuses, whatever there is
+	mtuAt       tcp.Time     // 0: never; its MTU changes
+	mtuTo       int
 }
 
 // connPlan is one connection.
@@ -47,17 +53,36 @@ type connPlan struct {
 	apps         [2]appPlan // opener first
 }
 
+// Generations of plans. What a later one adds is drawn from dice of its own, so that a seed that once found something goes on
+// meaning the same world.
+const (
+	firstGeneration = 1 + iota
+	secondGeneration
+	lastGeneration = secondGeneration
+)
+
+// Generations is the number of the last generation of plans.
+const Generations = lastGeneration
+
 // makePlan draws a plan. The first choice is how bad the world is; healthy worlds have to do without any failure.
-func makePlan(seed uint64) plan {
+func makePlan(seed uint64, generation int) plan {
 	d := newDice(seed, 1)
-	p := plan{
-		seed: seed, v6: d.chance(0.5), form: form(d.IntN(int(numForms))), origin: tcp.Time(1e9 + d.Int64N(300e9)),
+	p, bad := drawPlan(d, seed)
+	if generation >= secondGeneration {
+		p.harden(newDice(seed, 12), bad)
+	}
+	return p
+}
+
+func drawPlan(d dice, seed uint64) (p plan, bad int) {
+	p = plan{
+		seed: seed, v6: d.chance(0.5), form: form(d.IntN(int(firstForms))), origin: tcp.Time(1e9 + d.Int64N(300e9)),
 	}
 	opener, wraps := d.IntN(2), d.chance(0.15)
 	if wraps {
 		p.wrapSoon(opener, d.size(1, 200_000))
 	}
-	bad := pick(d, 0, 1, 1, 2, 2, 2)
+	bad = pick(d, 0, 1, 1, 2, 2, 2)
 	p.box = makeBox(d)
 	for i := range p.ends {
 		p.ends[i] = makeEnd(d, &p, bad)
@@ -71,7 +96,7 @@ func makePlan(seed uint64) plan {
 	if c := &p.conns[0]; wraps && !c.simultaneous {
 		c.opener, c.port = opener, wrapPort
 	}
-	return p
+	return p, bad
 }
 
 // wrapPort is the local port of connections whose sequence numbers are about to wrap, and of those that use a port again.
@@ -295,13 +320,15 @@ func (p *plan) addresses() (a [2]ip.Addr) {
 }
 
 // clean reports that nothing at all is wrong with the link: no segment may be sent twice.
-func (p *plan) clean() bool { return p.links[0].clean() && p.links[1].clean() }
+func (p *plan) clean() bool {
+	return p.links[0].clean() && p.links[1].clean() && len(p.ends[0].asleep)+len(p.ends[1].asleep) == 0 && p.nat.at == 0
+}
 
 // mild reports that no connection may fail without an application's doing.
 func (p *plan) mild() bool {
 	for i := range p.ends {
 		e := &p.ends[i]
-		if !p.links[i].mild() || e.memory > 0 || e.connections > 0 || e.timeWait > 0 || e.absent != (interval{}) ||
+		if !p.links[i].mild() || e.memory > 0 || e.fickle > 0 || e.connections > 0 || e.timeWait > 0 || e.absent != (interval{}) ||
 			e.options.UserTimeout > 0 {
 			return false
 		}
@@ -316,9 +343,10 @@ func (p *plan) mild() bool {
 
 func (p *plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: IPv6 %v, packets %v, box %+v, clean %v, mild %v\n", p.seed, p.v6, p.form, p.box, p.clean(), p.mild())
+	fmt.Fprintf(&b, "seed %d: IPv6 %v, packets %v, box %+v, clean %v, mild %v, translator %+v\n", p.seed, p.v6, p.form, p.box,
+		p.clean(), p.mild(), p.nat)
 	for i := range p.ends {
-		fmt.Fprintf(&b, "end %d: %+v\nlink to %d: %+v\n", i, p.ends[i], i, p.links[i])
+		fmt.Fprintf(&b, "end %d: %+v\n    clock: %+v\nlink to %d: %+v\n", i, p.ends[i], p.clocks[i], i, p.links[i])
 	}
 	for i := range p.conns {
 		fmt.Fprintf(&b, "connection %d: %+v\n", i, p.conns[i])

@@ -14,6 +14,7 @@ import (
 // Result is what a run has to tell.
 type Result struct {
 	Seed    uint64
+	Plans   int          // the generation of the plan
 	Failure string       // what an oracle objected to; empty: nothing
 	Virtual tcp.Duration // how long it took in its own time
 	Packets uint64       // that arrived
@@ -23,13 +24,20 @@ type Result struct {
 
 // Replay is the command that runs the seed again and shows what happens.
 func (r *Result) Replay() string {
-	return fmt.Sprintf("go run ./internal/sim -seed %d -trace", r.Seed)
+	s := fmt.Sprintf("go run ./internal/sim -seed %d -trace", r.Seed)
+	if r.Plans != lastGeneration {
+		s += fmt.Sprintf(" -plans %d", r.Plans)
+	}
+	return s
 }
 
 // Run runs the world of one seed. With a trace it writes what happens there, and checks after every event.
-func Run(seed uint64, trace io.Writer) (r Result) {
-	r.Seed = seed
-	p := makePlan(seed)
+func Run(seed uint64, trace io.Writer) Result { return RunOld(seed, lastGeneration, trace) }
+
+// RunOld runs the world that a seed stood for in an older generation of plans, counted from 1.
+func RunOld(seed uint64, generation int, trace io.Writer) (r Result) {
+	p := makePlan(seed, generation)
+	r.Seed, r.Plans = seed, generation
 	if trace != nil {
 		fmt.Fprint(trace, &p)
 	}

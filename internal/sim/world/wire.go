@@ -38,6 +38,7 @@ func look(packet []byte) segment {
 func (s segment) seq() uint32      { return binary.BigEndian.Uint32(s.header[atSeq:]) }
 func (s segment) ack() uint32      { return binary.BigEndian.Uint32(s.header[atAck:]) }
 func (s segment) flags() tcp.Flags { return tcp.Flags(s.header[atFlags]) }
+func (s segment) window() uint16   { return binary.BigEndian.Uint16(s.header[atWindow:]) }
 func (s segment) options() []byte  { return s.header[tcpHeader:] }
 
 // eachOption calls f with each option, its kind and length included.
@@ -58,7 +59,7 @@ func (s segment) describe(seq, ack uint32) string {
 	if s.flags()&tcp.ACK != 0 {
 		text += fmt.Sprintf(" ack %d", s.ack()-ack)
 	}
-	text += fmt.Sprintf(" win %d", binary.BigEndian.Uint16(s.header[atWindow:]))
+	text += fmt.Sprintf(" win %d", s.window())
 	eachOption(s.options(), func(o []byte) {
 		switch o[0] {
 		case optMSS:
@@ -78,35 +79,6 @@ func (s segment) describe(seq, ack uint32) string {
 	return text
 }
 
-// middlebox is what a box on the path does to the options of SYNs.
-type middlebox struct {
-	strip []byte // kinds of options it removes
-	mss   int    // it lowers the MSS to this; 0: not
-}
-
-// pass applies the box to a packet before it leaves. The checksum of a SYN of ours is that of the pseudo-header only.
-func (m *middlebox) pass(o *ip.Outgoing) {
-	t := o.Header[o.NetworkLen:]
-	if tcp.Flags(t[atFlags])&tcp.SYN == 0 {
-		return
-	}
-	eachOption(t[tcpHeader:], func(option []byte) {
-		for _, kind := range m.strip {
-			if option[0] == kind {
-				for i := range option[1:] {
-					option[i+1] = 1
-				}
-				option[0] = 1
-				return
-			}
-		}
-		if option[0] == optMSS && m.mss > 0 {
-			v := min(binary.BigEndian.Uint16(option[2:]), uint16(m.mss))
-			binary.BigEndian.PutUint16(option[2:], v)
-		}
-	})
-}
-
 // merge appends packet b to super-packet a as a receiving link with GRO does, and reports whether they belong together.
 // size is the payload of the first segment of a. The checksum of what results is left partial.
 func merge(a, b []byte, size int) ([]byte, bool) {
@@ -117,7 +89,7 @@ func merge(a, b []byte, size int) ([]byte, bool) {
 		return a, false
 	case x.flags() != tcp.ACK || y.flags()&^end != tcp.ACK || x.seq()+uint32(len(x.payload)) != y.seq():
 		return a, false
-	case networkLen(a) != networkLen(b) || string(flowOf(a)) != string(flowOf(b)):
+	case networkLen(a) != networkLen(b) || string(flowOf(a)) != string(flowOf(b)) || congestion(a) != congestion(b):
 		return a, false
 	case string(x.header[atAck:atFlags]) != string(y.header[atAck:atFlags]):
 		return a, false
@@ -138,6 +110,29 @@ func flowOf(b []byte) []byte {
 		return b[12:24]
 	}
 	return b[8:44]
+}
+
+// The ECN field of the network header (RFC 3168, section 5).
+const (
+	notECT = 0
+	ce     = 3
+)
+
+func congestion(b []byte) byte {
+	if b[0]>>4 == 6 {
+		return b[1] >> 4 & 3
+	}
+	return b[1] & 3
+}
+
+// setCongestion writes the ECN field.
+func setCongestion(b []byte, v byte) {
+	if b[0]>>4 == 6 {
+		b[1] = b[1]&^0x30 | v<<4
+		return
+	}
+	b[1] = b[1]&^3 | v
+	setLength(b)
 }
 
 // setLength makes the network header fit the length of the packet.

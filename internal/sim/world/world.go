@@ -32,6 +32,7 @@ type world struct {
 	pairs   []*pair
 	apps    []*app
 	opened  map[tcp.Flow]*pair // by the flow as the opener sees it
+	byPorts map[portsKey]*pair
 	packets []packet
 	spare   []int32
 	step    int
@@ -45,15 +46,16 @@ type world struct {
 func newWorld(p plan, trace io.Writer) *world {
 	w := &world{
 		plan: p, mild: p.mild(), dice: newDice(p.seed, 2), trace: trace, now: p.origin, opened: make(map[tcp.Flow]*pair),
+		byPorts: make(map[portsKey]*pair),
 		scratch: make([]byte, maxCall),
 	}
 	addr := p.addresses()
 	for i := range w.ends {
-		e := &end{w: w, index: i, plan: p.ends[i], addr: addr[i], undecided: make(map[tcp.AttemptID]tcp.Flow)}
-		e.memory.limit = e.plan.memory
+		e := &end{w: w, index: i, plan: p.ends[i], mtu: p.ends[i].mtu, addr: addr[i], undecided: make(map[tcp.AttemptID]tcp.Flow)}
+		e.memory = budget{limit: e.plan.memory, fickle: e.plan.fickle, chaos: newDice(p.seed, uint64(15+i))}
 		e.table = tcp.NewTable(p.config(i, &e.memory))
 		w.ends[i] = e
-		w.links[i] = &direction{w: w, plan: p.links[i], to: i, dice: newDice(p.seed, uint64(3+i))}
+		w.links[i] = &direction{w: w, plan: p.links[i], to: i, dice: newDice(p.seed, uint64(3+i)), chaos: newDice(p.seed, uint64(13+i))}
 	}
 	for i := range p.conns {
 		w.addPair(i)
@@ -111,6 +113,11 @@ func (w *world) start() {
 			w.agenda.add(item{at: a.to, kind: itemListen, index: int32(i)})
 		}
 	}
+	for i, e := range w.ends {
+		if e.plan.mtuAt != 0 {
+			w.agenda.add(item{at: e.plan.mtuAt, kind: itemMTU, index: int32(i)})
+		}
+	}
 	w.agenda.add(item{at: w.now.Add(lookEvery), kind: itemLook})
 }
 
@@ -146,15 +153,23 @@ func (w *world) next() bool {
 	return true
 }
 
+// do does one thing, unless it has to wait until its end wakes.
 func (w *world) do(x item) {
+	if i := w.place(x); i >= 0 {
+		if at := w.ends[i].wakes(w.now); at > w.now {
+			x.at = at
+			w.agenda.add(x)
+			return
+		}
+	}
 	switch x.kind {
 	case itemPacket:
-		p := &w.packets[x.index]
-		w.ends[p.to].receive(x.index)
+		w.ends[w.packets[x.index].to].receive(x.index)
 	case itemTurn:
 		a := w.apps[x.index]
 		a.scheduled = false
 		a.turn()
+		a.watch(byCall)
 		w.ends[a.end].settle()
 	case itemOpen:
 		w.open(w.pairs[x.index])
@@ -166,9 +181,26 @@ func (w *world) do(x item) {
 		w.ends[x.index].unlisten()
 	case itemListen:
 		w.ends[x.index].listen()
+	case itemMTU:
+		w.ends[x.index].changeMTU()
 	case itemLook:
 		w.look()
 	}
+}
+
+// place returns the end where something happens, -1 when that is nowhere.
+func (w *world) place(x item) int {
+	switch x.kind {
+	case itemPacket:
+		return w.packets[x.index].to
+	case itemTurn:
+		return w.apps[x.index].end
+	case itemOpen:
+		return w.pairs[x.index].plan.opener
+	case itemLook:
+		return -1
+	}
+	return int(x.index)
 }
 
 // open opens a connection.
@@ -197,6 +229,7 @@ func (w *world) open(p *pair) {
 		return
 	}
 	w.opened[p.flow] = p
+	w.tapped(p)
 	if p.plan.simultaneous {
 		w.connect(p.apps[1], reverse(p.flow))
 	}
@@ -209,11 +242,21 @@ func (w *world) reusable(f tcp.Flow) bool {
 	return old == nil || old.apps[0].over && old.apps[1].conn != nil
 }
 
+// tapped lets the taps of a connection see its packets. Where a flow is used again, old packets and new ones cannot be told
+// apart, and nothing is judged.
+func (w *world) tapped(p *pair) {
+	key := portsKey{p.plan.opener, p.flow.LocalPort, p.flow.RemotePort}
+	if old := w.byPorts[key]; old != nil {
+		old.shared, p.shared = true, true
+	}
+	w.byPorts[key] = p
+}
+
 func (w *world) connect(a *app, f tcp.Flow) bool {
 	e := w.ends[a.end]
-	c, err := e.table.Connect(w.now, f, a.pair.plan.options)
+	c, err := e.table.Connect(e.clock(), f, a.pair.plan.options)
 	if err != nil {
-		limited := e.plan.memory > 0 || e.plan.connections > 0
+		limited := e.memory.scarce() || e.plan.connections > 0
 		if !limited && !(err == tcp.ErrInUse && f.LocalPort != 0) {
 			w.failf("%v: Connect: %v", a, err)
 		}
@@ -222,7 +265,7 @@ func (w *world) connect(a *app, f tcp.Flow) bool {
 		a.pair.refused = true
 		return false
 	}
-	a.conn = c
+	a.conn, a.state = c, c.State()
 	e.place(a)
 	w.note(a, "connects %v, %s", c.Flow(), a.plan.end)
 	a.ready(0)
@@ -239,7 +282,7 @@ func (w *world) accepted(e *end, c *tcp.Conn) {
 	if a.conn != nil {
 		w.failf("%v: accepted twice", a)
 	}
-	a.conn = c
+	a.conn, a.state = c, c.State()
 	e.place(a)
 	w.note(a, "accepted %v, %s", c.Flow(), a.plan.end)
 	p.moved()
@@ -274,7 +317,9 @@ func (w *world) newPacket() (int32, *packet) {
 	if n := len(w.spare); n > 0 {
 		i := w.spare[n-1]
 		w.spare = w.spare[:n-1]
-		return i, &w.packets[i]
+		p := &w.packets[i]
+		*p = packet{b: p.b[:0]}
+		return i, p
 	}
 	w.packets = append(w.packets, packet{})
 	return int32(len(w.packets) - 1), &w.packets[len(w.packets)-1]

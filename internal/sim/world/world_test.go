@@ -55,22 +55,27 @@ func TestTraceChangesNothing(t *testing.T) {
 	}
 }
 
-// TestRegressions runs the seeds that found something.
+// TestRegressions runs the seeds that found something, with the generation of plans that did.
 func TestRegressions(t *testing.T) {
 	for _, c := range []struct {
-		seed  uint64
-		found string
+		generation int
+		seed       uint64
+		found      string
 	}{
-		{7519, "simultaneous open: a SYN-ACK that came before ours had left was not acknowledged"},
-		{8105, "the same"},
-		{151, "keep-alive: answered probes were counted, and ended the connection, when Interval was longer than Idle"},
-		{322, "the same"},
-		{924, "memory: bytes ahead took all pages, so that the hole before them could not be filled"},
-		{9653, "the same"},
-		{1834, "memory: send buffers took all pages at both ends, so that neither could receive"},
-		{59742, "memory: the same, by one long write"},
+		{1, 7519, "simultaneous open: a SYN-ACK that came before ours had left was not acknowledged"},
+		{1, 8105, "the same"},
+		{1, 151, "keep-alive: answered probes were counted, and ended the connection, when Interval was longer than Idle"},
+		{1, 322, "the same"},
+		{1, 924, "memory: bytes ahead took all pages, so that the hole before them could not be filled"},
+		{1, 9653, "the same"},
+		{1, 1834, "memory: send buffers took all pages at both ends, so that neither could receive"},
+		{1, 59742, "memory: the same, by one long write"},
+		{2, 60, "a challenge to a half-open connection drew back the window that the SYN-ACK had offered"},
+		{2, 718, "the same"},
+		{2, 4475, "a link that became wider left a congestion window of less than one segment"},
+		{2, 9734, "the same"},
 	} {
-		if r := Run(c.seed, nil); r.Failure != "" {
+		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
 			t.Errorf("seed %d (%s): %s\nreplay: %s", c.seed, c.found, r.Failure, r.Replay())
 		}
 	}
