@@ -56,11 +56,9 @@ func (s secret) isn(now Time, f *Flow) Seq {
 	return Seq(uint32(s.hash(domainISN, f)) + uint32(now>>6))
 }
 
-// timestampOffset is the offset of the timestamp clock towards one peer: the same for all ports, so that timestamps grow
-// from one connection to the next (RFC 6191), and no sign of the uptime (RFC 7323, section 5.4).
-func (s secret) timestampOffset(f *Flow) uint32 {
-	return uint32(s.hash(domainTimestamp, &Flow{Local: f.Local, Remote: f.Remote}))
-}
+// timestampOffset is the offset of the timestamp clock of one flow, ports and all: timestamps grow from one incarnation of it to
+// the next (RFC 6191), and those of one connection tell nothing of another's, nor of the uptime (RFC 7323, section 7.1).
+func (s secret) timestampOffset(f *Flow) uint32 { return uint32(s.hash(domainTimestamp, f)) }
 
 // source numbers a host: an IPv4 address, or an IPv6 /64, in which a single host has all addresses it wants.
 func (s secret) source(a ip.Addr) uint64 {
