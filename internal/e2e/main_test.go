@@ -70,6 +70,9 @@ var tools = map[string]string{
 	"ss":      "iproute2",
 	"setpriv": "util-linux",
 	"unshare": "util-linux",
+	"dumpcap": "wireshark-common",
+	"tshark":  "tshark",
+	"nmap":    "nmap",
 }
 
 // requireTools fails the test when a tool is missing: a test that is quietly not run protects nothing.
