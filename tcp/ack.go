@@ -148,7 +148,7 @@ func (t *Table) finAcked(now Time, c *Conn) {
 	}
 	switch c.state {
 	case FinWait1:
-		c.setState(FinWait2)
+		t.setState(c, FinWait2)
 		if c.released {
 			t.setTimer(c, timerFinWait2, now.Add(finWait2Timeout))
 		}

@@ -37,7 +37,7 @@ func (t *Table) Connect(now Time, f Flow, o Options) (*Conn, error) {
 	}
 	c.active = true
 	c.start(iss)
-	c.setState(SynSent)
+	t.setState(c, SynSent)
 	c.synDue = true
 	t.want(c)
 	return c, nil
@@ -184,9 +184,9 @@ func (t *Table) queueFin(c *Conn) {
 	c.snd.fin = true
 	switch c.state {
 	case Established:
-		c.setState(FinWait1)
+		t.setState(c, FinWait1)
 	case CloseWait:
-		c.setState(LastAck)
+		t.setState(c, LastAck)
 	}
 	t.want(c)
 }
@@ -249,7 +249,7 @@ func (t *Table) fail(c *Conn, err error) {
 
 // terminate moves c to CLOSED. What was received stays readable.
 func (t *Table) terminate(c *Conn, err error) {
-	c.setState(Closed)
+	t.setState(c, Closed)
 	c.failure = failureOf(err)
 	t.detach(c)
 	t.ended(c)

@@ -212,7 +212,7 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	c.snd.wnd, c.snd.maxWnd, c.snd.wl1, c.snd.wl2 = uint32(s.window), uint32(s.window), s.seq, s.ack
 	if !acceptable { // simultaneous open
 		c.ecn = agreed(c.opts.ECN == ECNOn && s.asksECN(), c.retries > 0)
-		c.setState(SynReceived)
+		t.setState(c, SynReceived)
 		c.synDue = true // as SYN-ACK
 		t.want(c)
 		return DropNone
@@ -236,9 +236,9 @@ func (t *Table) synAcked(now Time, c *Conn) {
 	c.snd.small = c.snd.iss + 1
 	c.retries, c.rtt.backoff = 0, 0
 	c.stopTimer(timerRetransmit)
-	c.setState(Established)
+	t.setState(c, Established)
 	if c.snd.fin {
-		c.setState(FinWait1)
+		t.setState(c, FinWait1)
 	}
 	t.counters.Opened++
 	if c.ecn.capable {

@@ -24,7 +24,12 @@ func newRig(tb testing.TB, f Flow, timestamps bool) *rig {
 
 func newRigWith(tb testing.TB, f Flow, timestamps bool, opts Options) *rig {
 	tb.Helper()
-	r := &rig{table: NewTable(Config{Secret: [16]byte{1}, MTU: 1500}), now: Time(Second), buf: make([]byte, 1<<18)}
+	return newRigOf(tb, Config{Secret: [16]byte{1}, MTU: 1500}, f, timestamps, opts)
+}
+
+func newRigOf(tb testing.TB, cfg Config, f Flow, timestamps bool, opts Options) *rig {
+	tb.Helper()
+	r := &rig{table: NewTable(cfg), now: Time(Second), buf: make([]byte, 1<<18)}
 	id, err := r.table.Listen(ip.Addr{}, f.LocalPort, ListenOptions{Options: opts})
 	if err != nil {
 		tb.Fatal(err)

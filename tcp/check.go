@@ -10,6 +10,7 @@ func (t *Table) Check() error {
 	c.pages()
 	c.rings()
 	c.busies()
+	c.recorders()
 	c.optionSets()
 	c.bbrs()
 	c.listeners()
@@ -112,6 +113,26 @@ func (l *timeWaits) listed() int {
 		}
 	}
 	return n
+}
+
+// recorders: each belongs to one connection or is free, and its path is one that RFC 9293 knows.
+func (c *checker) recorders() {
+	t, used := c.t, 0
+	for i := range t.recorders.slab.next {
+		r := t.recorders.slab.at(i)
+		if r.owner == noOwner {
+			continue
+		}
+		used++
+		conn := t.conns.at(r.owner)
+		c.require(conn.live && conn.recorder == i+1, "recorder %d is of no connection", i)
+		c.require(r.steps > 0 && r.path[r.steps-1] == conn.state, "%v: in %v, recorded %v", conn.flow, conn.state, r.path[:r.steps])
+		for k := 1; k < int(r.steps); k++ {
+			from, to := r.path[k-1], r.path[k]
+			c.require(from == Listen && to == SynReceived || transitions[from].has(to), "%v: recorded from %v to %v", conn.flow, from, to)
+		}
+	}
+	c.require(used == t.recorders.n, "%d recorders in use, counted %d", used, t.recorders.n)
 }
 
 // count returns the entries of the table.

@@ -12,6 +12,7 @@ type Conn struct {
 
 	flow     Flow
 	slot     uint32
+	recorder uint32 // its number, plus one; see Table.recorder
 	state    State
 	live     bool // the record is in use
 	detached bool // the table no longer finds it: closed, or TIME-WAIT goes on in a small record

@@ -297,7 +297,7 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 		c.rtt.sample(now.Sub(h.sentAt))
 	}
 	c.startSending(now, int(h.retries))
-	c.setState(Established)
+	t.setState(c, Established)
 	t.counters.Accepted++
 	if h.ecn {
 		t.counters.ECNNegotiated++

@@ -4,7 +4,9 @@ package tcp
 type Info struct {
 	Flow       Flow
 	State      State
-	Active     bool // opened by us
+	Slot       uint32 // with Generation the name of the connection in its table; see Table.Lookup
+	Generation uint32 // how many connections have had the slot, this one included; 0: a record that is no whole connection
+	Active     bool   // opened by us
 	Congestion Congestion
 
 	MSS, PathMTU           int
@@ -67,7 +69,7 @@ type Model struct {
 func (t *Table) Info(now Time, c *Conn) Info {
 	f, st := &c.flight, &c.stats
 	i := Info{
-		Flow: c.flow, State: c.state, Active: c.active, Congestion: c.cc.algorithm,
+		Flow: c.flow, State: c.state, Slot: c.slot, Generation: t.generations[c.slot], Active: c.active, Congestion: c.cc.algorithm,
 		MSS: int(c.snd.mss), PathMTU: int(c.pathMTU),
 		RTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.rtt.rto(),
 		Cwnd: int(c.cc.cwnd), SndWnd: int(c.snd.wnd), RcvWnd: max(c.rcv.adv.Sub(c.rcv.nxt), 0),

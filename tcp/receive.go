@@ -179,9 +179,9 @@ func (t *Table) arriveFin(now Time, c *Conn, s *segment) {
 	t.readable(c)
 	switch c.state {
 	case Established:
-		c.setState(CloseWait)
+		t.setState(c, CloseWait)
 	case FinWait1:
-		c.setState(Closing)
+		t.setState(c, Closing)
 	case FinWait2:
 		t.enterTimeWait(now, c)
 	}

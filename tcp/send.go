@@ -244,6 +244,9 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin, fresh bool, mss int, ou
 	}
 	c.mark(&h)
 	t.build(&h, t.payload, mss, out)
+	if t.recorders.most != 0 {
+		t.recordOut(now, c, &h, x.len(), x.start.Less(c.snd.nxt))
+	}
 	c.acknowledged()
 	c.lastSent = now
 	c.stats.segmentsOut += uint64(max((x.len()+mss-1)/mss, 1))
@@ -258,6 +261,9 @@ func (t *Table) emitControl(now Time, c *Conn, seq Seq, out *ip.Outgoing) {
 	}
 	c.mark(&h)
 	t.build(&h, nil, 0, out)
+	if t.recorders.most != 0 {
+		t.recordOut(now, c, &h, 0, false)
+	}
 	c.acknowledged()
 	c.stats.segmentsOut++
 }

@@ -81,6 +81,7 @@ type Config struct {
 	HalfOpen    int      // at most; 0: 4096
 	TimeWait    int      // at most; 0: 131,072
 	Memory      Memory   // nil: without limit
+	Recorders   int      // connections whose last segments are kept, at most; 0: none
 }
 
 func (c Config) withDefaults() Config {

@@ -71,9 +71,14 @@ var transitions = [numStates]states{
 }
 
 // setState is the only writer of a connection's state.
-func (c *Conn) setState(s State) {
+func (t *Table) setState(c *Conn, s State) {
 	if !transitions[c.state].has(s) {
 		panic(fmt.Sprintf("tcp: %v: no transition from %v to %v", c.flow, c.state, s))
+	}
+	if c.recorder != 0 || t.recorders.most != 0 && s != Closed {
+		if r := t.recorder(c); r != nil { // which is made while the path so far is known
+			r.step(s)
+		}
 	}
 	c.state = s
 }

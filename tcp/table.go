@@ -44,6 +44,9 @@ type Table struct {
 
 	resets buckets // of strays
 
+	recorders   recorders
+	generations []uint32 // of each slot, how many connections have had it
+
 	standing bool // a queue stands in front of us; see SetStanding
 
 	seg     segment // scratch of Arrive
@@ -81,11 +84,12 @@ type turn struct {
 func NewTable(cfg Config) *Table {
 	cfg = cfg.withDefaults()
 	return &Table{
-		cfg:    cfg,
-		secret: newSecret(cfg.Secret),
-		random: random(cfg.Seed),
-		pool:   pool{memory: cfg.Memory},
-		bound:  make(map[endpoint]ListenerID),
+		cfg:       cfg,
+		secret:    newSecret(cfg.Secret),
+		random:    random(cfg.Seed),
+		pool:      pool{memory: cfg.Memory},
+		bound:     make(map[endpoint]ListenerID),
+		recorders: recorders{most: cfg.Recorders},
 	}
 }
 
@@ -136,6 +140,9 @@ func (t *Table) arrive(now Time, p *ip.Packet) Drop {
 	case refConn:
 		c := t.conn(r.index())
 		d := t.arriveConn(now, c, s)
+		if t.recorders.most != 0 && c.live {
+			t.recordIn(now, c, s, d)
+		}
 		t.rest(c)
 		return d
 	case refHalf:
@@ -197,6 +204,10 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 		return nil, ErrMemory
 	}
 	i := t.conns.get()
+	if int(i) == len(t.generations) {
+		t.generations = append(t.generations, 0)
+	}
+	t.generations[i]++
 	c := t.conn(i)
 	*c = Conn{
 		flow: *f, slot: i, live: true, opts: t.sets.of(o.withDefaults()), busy: &t.idle,
@@ -244,6 +255,7 @@ func (t *Table) free(c *Conn) {
 		c.cc.bbr = nil
 		t.nBBR--
 	}
+	t.forget(c)
 	t.nConns--
 	t.cfg.Memory.Release(c.opts.size())
 	c.opts = nil

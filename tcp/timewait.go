@@ -89,7 +89,7 @@ func (l *timeWaits) prolong(i uint32, expires Time) {
 
 // enterTimeWait ends the life of a connection whose both halves are closed; a small record answers for it from now on.
 func (t *Table) enterTimeWait(now Time, c *Conn) {
-	c.setState(TimeWait)
+	t.setState(c, TimeWait)
 	t.detach(c)
 	c.stopTimers()
 	if t.waits.n >= t.cfg.TimeWait {

@@ -67,7 +67,7 @@ func (p *plan) config(end int, memory *budget) tcp.Config {
 	e := &p.ends[end]
 	c := tcp.Config{
 		Seed: mix(p.seed + uint64(end)), MTU: e.mtu, Connections: e.connections, HalfOpen: e.halfOpen, TimeWait: e.timeWait,
-		Memory: memory,
+		Memory: memory, Recorders: 2, // fewer than connections: they change hands
 	}
 	binary.LittleEndian.PutUint64(c.Secret[:], mix(p.seed^uint64(end+1)<<56))
 	return c
