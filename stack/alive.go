@@ -10,7 +10,8 @@ import (
 // probeInterval is how often Alive looks whether a busy loop has turned.
 const probeInterval = time.Millisecond
 
-// Alive returns nil when it has seen proof that the stack works: the lock of every shard could be taken, and every loop
+// Alive returns nil when it has seen proof that the stack works: the lock of every shard could be taken, no packet is stuck on its
+// way to the link, and every loop
 // either waits for packets or has turned since the call. It returns an error when ctx ends before that, or the stack has
 // ended. It is what a watchdog asks, every few seconds; one call at a time.
 func (s *Stack) Alive(ctx context.Context) error {
@@ -32,7 +33,7 @@ func (s *Stack) Alive(ctx context.Context) error {
 	select {
 	case <-locks:
 	case <-ctx.Done():
-		return fmt.Errorf("stack: a lock is not given up: %w", ctx.Err())
+		return fmt.Errorf("stack: a lock is not given up, or a packet stuck on its way to the link: %w", ctx.Err())
 	}
 	for _, r := range s.loops {
 		if err := r.alive(ctx, s.clock); err != nil {
@@ -42,11 +43,14 @@ func (s *Stack) Alive(ctx context.Context) error {
 	return nil
 }
 
-// prove takes the lock and uses the table.
+// prove takes the lock, uses the table, and waits until whoever sends has stopped or sent something.
 func (sh *shard) prove() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.table.Deadline()
+	for before := sh.packetsOut; sh.sending && sh.packetsOut == before; {
+		sh.sent.Wait()
+	}
 }
 
 // alive waits until the loop waits or has turned.

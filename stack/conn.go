@@ -31,12 +31,12 @@ type Conn struct {
 
 var _ net.Conn = (*Conn)(nil)
 
-// Read reads what has arrived, 64 KiB at most. It blocks while there is nothing. After the peer's FIN it returns io.EOF,
+// Read reads what has arrived, 128 KiB at most. It blocks while there is nothing. After the peer's FIN it returns io.EOF,
 // after a reset an error that is syscall.ECONNRESET. Bytes that came before either are read first.
 func (c *Conn) Read(b []byte) (int, error) {
 	sh := c.shard
 	now := c.read.begin(sh, sh.lock())
-	n, err := c.readLocked(&now, b[:min(len(b), copyLimit)])
+	n, err := c.readLocked(&now, b)
 	c.read.end()
 	sh.leave(now)
 	if err != nil {
@@ -46,12 +46,16 @@ func (c *Conn) Read(b []byte) (int, error) {
 }
 
 // readLocked reads, or blocks until it can. It gives the lock up meanwhile and moves now on.
-func (c *Conn) readLocked(now *tcp.Time, b []byte) (int, error) {
+func (c *Conn) readLocked(now *tcp.Time, b []byte) (n int, err error) {
 	for {
 		if err := c.usable(&c.read, *now); err != nil {
 			return 0, err
 		}
-		n, err := c.shard.table.Read(*now, c.core, b)
+		if len(b) < lendFrom {
+			n, err = c.shard.table.Read(*now, c.core, b)
+		} else {
+			n, err = c.readLent(now, b[:min(len(b), lendMost)])
+		}
 		if n > 0 || err != nil || len(b) == 0 {
 			return n, err
 		}
@@ -73,13 +77,18 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// writeLocked writes all of b; others get the lock between pieces.
+// writeLocked writes all of b; what is written is sent between pieces.
 func (c *Conn) writeLocked(now *tcp.Time, b []byte) (written int, err error) {
 	for {
 		if err := c.usable(&c.write, *now); err != nil {
 			return written, err
 		}
-		n, err := c.shard.table.Write(*now, c.core, b[:min(len(b), copyLimit)])
+		n := 0
+		if len(b) < lendFrom {
+			n, err = c.shard.table.Write(*now, c.core, b)
+		} else {
+			n, err = c.writeLent(now, b[:min(len(b), lendMost)])
+		}
 		b = b[n:]
 		written += n
 		switch {

@@ -39,7 +39,7 @@ func signal(c chan struct{}) {
 }
 
 // collect reads the table's events and notes who is to wake.
-func (sh *shard) collect(w *wakes) {
+func (sh *shard) collect(now tcp.Time, w *wakes) {
 	for _, ev := range sh.table.Events() {
 		switch ev.Kind {
 		case tcp.EventReadable:
@@ -69,6 +69,10 @@ func (sh *shard) collect(w *wakes) {
 			sh.attemptDone(ev.Attempt, ev.Conn, w)
 		}
 	}
+	for _, c := range sh.orphans {
+		sh.table.Abort(now, c)
+	}
+	sh.orphans = sh.orphans[:0]
 }
 
 // holder returns the runtime's part of a connection, nil while, or after, no application holds it.

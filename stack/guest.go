@@ -5,9 +5,6 @@ import (
 	"sync"
 )
 
-// guestAfter is how much an application must have sent for it to look for arrivals: less is no burden on others.
-const guestAfter = 32 << 10
-
 // guest reads a queue in the goroutine of an application that has just sent much. The reader of the queue may have to wait
 // for a processor until all who send are blocked, and with it their acknowledgements and everybody's small exchanges.
 type guest struct {

@@ -2,32 +2,19 @@ package stack
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"tcpd/ip"
 	"tcpd/tcp"
 )
 
-const (
-	// burst is what a reader sends of one shard before it looks for arrivals again: a few super-packets. Small exchanges do
-	// not wait behind more than that.
-	burst = 256 << 10
-	// copyLimit is what one Read or Write copies under the lock, about 2 us.
-	copyLimit = 64 << 10
-)
-
 // shard owns the connections of one queue. Whoever has work for them takes the lock: the reader of any queue, the timer, an
-// application. Whoever has changed something sends what follows from it before he leaves.
+// application. Whoever has changed something sees to it that what follows from it is sent before he leaves; see sending.
 //
 // A shard writes to its own queue only, whatever queue the packets came in by: a kernel sends a flow to the queue that last
 // wrote it.
 type shard struct {
 	stack *Stack
 	index int
-
-	// readers and others count who waits for the lock. Whoever is sending leaves the rest to them: every section ends with
-	// sending what is there. Readers do not wait behind more than a packet, others behind a burst.
-	readers, others atomic.Int32
 
 	mu        sync.Mutex
 	table     *tcp.Table
@@ -40,38 +27,31 @@ type shard struct {
 	attempts  map[tcp.AttemptID]*Attempt
 	orphans   []*tcp.Conn
 	reports   map[*Conn]chan struct{} // of those that asked
-	out       ip.Outgoing
+
+	sending bool       // somebody sends, and takes along what others leave
+	sent    *sync.Cond // somebody has stopped sending
+	out     ip.Outgoing
 
 	packetsOut, bytesOut, writeErrors uint64
 }
 
 func newShard(s *Stack, index int, table *tcp.Table) *shard {
-	return &shard{
+	sh := &shard{
 		stack: s, index: index, table: table, armed: tcp.Never,
 		listeners: make(map[tcp.ListenerID]*Listener),
 		attempts:  make(map[tcp.AttemptID]*Attempt),
 	}
+	sh.sent = sync.NewCond(&sh.mu)
+	return sh
 }
 
 // lock begins a section in which the table is used, and returns its time. The section ends with leave, always.
-func (sh *shard) lock() tcp.Time {
-	now := sh.stack.now()
-	if !sh.mu.TryLock() {
-		sh.others.Add(1)
-		sh.mu.Lock()
-		sh.others.Add(-1)
-	}
-	return sh.at(now)
-}
+func (sh *shard) lock() tcp.Time { return sh.lockAt(sh.stack.now()) }
 
 // lockAt is lock for a reader: its time is that of the batch. It may give the lock up at once, and comes back at the end of
 // its turn for leaveBurst.
 func (sh *shard) lockAt(now tcp.Time) tcp.Time {
-	if !sh.mu.TryLock() {
-		sh.readers.Add(1)
-		sh.mu.Lock()
-		sh.readers.Add(-1)
-	}
+	sh.mu.Lock()
 	return sh.at(now)
 }
 
@@ -81,67 +61,8 @@ func (sh *shard) at(now tcp.Time) tcp.Time {
 	return sh.now
 }
 
-// leave ends a section: segments go out, the timer follows, and once the lock is free, those who waited wake. Between bursts
-// arrivals are looked for, so that a small exchange does not wait until all is sent that could be.
-func (sh *shard) leave(now tcp.Time) {
-	for {
-		var w wakes
-		before, more := sh.bytesOut, true
-		for more && sh.readers.Load() == 0 && sh.bytesOut-before < burst {
-			more = sh.send(now)
-		}
-		sent := sh.bytesOut - before
-		others := sh.readers.Load() + sh.others.Load()
-		sh.settle(now, &w)
-		sh.mu.Unlock()
-		w.send()
-		if sent >= guestAfter {
-			sh.stack.guests[sh.index].read()
-		}
-		if !more || others > 0 { // who waits goes on
-			return
-		}
-		now = sh.lock()
-	}
-}
-
-// leaveBurst is leave for a reader: it sends a bounded amount and reports whether there is more. Who waits is added to w.
-func (sh *shard) leaveBurst(now tcp.Time, w *wakes) (more bool) {
-	before := sh.bytesOut
-	more = true
-	for more && sh.bytesOut-before < burst {
-		more = sh.send(now)
-	}
-	sh.settle(now, w)
-	sh.mu.Unlock()
-	return more
-}
-
-// send writes the next packet, if there is one.
-func (sh *shard) send(now tcp.Time) bool {
-	if !sh.table.Poll(now, &sh.out) {
-		return false
-	}
-	sh.packetsOut++
-	sh.bytesOut += uint64(sh.out.Len())
-	if err := sh.stack.link.Write(sh.index, &sh.out); err != nil {
-		sh.writeErrors++
-		sh.stack.logWriteError(err)
-	}
-	return true
-}
-
 // settle collects who is to wake and moves the timer.
 func (sh *shard) settle(now tcp.Time, w *wakes) {
-	sh.collect(w)
-	for _, c := range sh.orphans {
-		sh.table.Abort(now, c)
-	}
-	if len(sh.orphans) > 0 {
-		sh.orphans = sh.orphans[:0]
-		for sh.send(now) {
-		}
-	}
 	if at := sh.table.Deadline(); at < sh.armed && !sh.closed {
 		sh.arm(now, at)
 	}

@@ -250,6 +250,7 @@ func (s *Stack) closeListeners() {
 // close resets what the shard holds. Applications see it with their next call.
 func (sh *shard) close() {
 	now := sh.lock()
+	sh.startSending()
 	sh.closed = true
 	if sh.timer != nil {
 		sh.timer.Stop()
@@ -274,14 +275,9 @@ func (sh *shard) close() {
 		sh.sendAll(now)
 	}
 	sh.sendAll(now)
+	sh.stopSending()
 	sh.leave(now)
 	w.send()
-}
-
-// sendAll sends everything, whoever waits for the lock: the link is closed next.
-func (sh *shard) sendAll(now tcp.Time) {
-	for sh.send(now) {
-	}
 }
 
 func (s *Stack) logWriteError(err error) {
