@@ -41,7 +41,7 @@ func (k *checker) check() {
 		k.hostListeners()
 	}
 	if k.sound("tcp") {
-		k.times()
+		k.times("tcp", &k.c.TCP)
 	}
 	k.services()
 }
@@ -187,6 +187,9 @@ func (k *checker) services() {
 		}
 		k.listen(path+".listen", s, places)
 		k.http(path, s.HTTP)
+		if s.OwnTCP {
+			k.times(path+".tcp", &s.TCP)
+		}
 		k.proxy(path, s)
 		k.datagram(path+".datagram", s)
 		if s.Kind == "sink" {
@@ -272,19 +275,19 @@ func (k *checker) datagram(path string, s Service) {
 }
 
 // times checks those that are of no use when too short.
-func (k *checker) times() {
-	if k.c.TCP.UserTimeout < time.Second {
-		k.problem("tcp.user_timeout", "write at least 1s", "%v is too short", k.c.TCP.UserTimeout)
+func (k *checker) times(path string, t *TCP) {
+	if t.UserTimeout < time.Second {
+		k.problem(path+".user_timeout", "write at least 1s", "%v is too short", t.UserTimeout)
 	}
-	a := k.c.TCP.KeepAlive
+	a := t.KeepAlive
 	if !a.Enabled {
 		return
 	}
 	if a.Idle < time.Second {
-		k.problem("tcp.keepalive.idle", "write at least 1s, or keepalive: off", "%v is too short", a.Idle)
+		k.problem(path+".keepalive.idle", "write at least 1s, or keepalive: off", "%v is too short", a.Idle)
 	}
 	if a.Interval < time.Second {
-		k.problem("tcp.keepalive.interval", "write at least 1s, or keepalive: off", "%v is too short", a.Interval)
+		k.problem(path+".keepalive.interval", "write at least 1s, or keepalive: off", "%v is too short", a.Interval)
 	}
 }
 

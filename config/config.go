@@ -63,6 +63,7 @@ type PerSource struct {
 // TCP holds the defaults of connections.
 type TCP struct {
 	Congestion    string // one of Congestions
+	Pacing        string // one of Pacings
 	NoDelay       bool
 	ECN           string // one of ECNs
 	KeepAlive     KeepAlive
@@ -72,7 +73,10 @@ type TCP struct {
 }
 
 // Congestions are the values of tcp.congestion.
-var Congestions = []string{"cubic", "reno"}
+var Congestions = []string{"cubic", "reno", "bbr"}
+
+// Pacings are the values of tcp.pacing.
+var Pacings = []string{"auto", "on", "off"}
 
 // ECNs are the values of tcp.ecn.
 var ECNs = []string{"off", "accept", "on"}
@@ -147,6 +151,9 @@ func load(file *source, flags []Flag) (*Config, error) {
 		d.layer(c, file)
 	}
 	d.flags(c, flags)
+	for _, f := range d.later {
+		f()
+	}
 	k := checker{c: c, d: d}
 	k.check()
 	if len(d.problems) > 0 {

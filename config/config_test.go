@@ -66,7 +66,7 @@ func TestDefault(t *testing.T) {
 		},
 		Limits: Limits{Connections: 1_000_000, HalfOpen: 4096, Memory: 512 << 20},
 		TCP: TCP{
-			Congestion: "cubic", NoDelay: true, ECN: "accept", UserTimeout: 15 * time.Minute,
+			Congestion: "cubic", Pacing: "auto", NoDelay: true, ECN: "accept", UserTimeout: 15 * time.Minute,
 			KeepAlive: KeepAlive{Enabled: true, Idle: 2 * time.Hour, Interval: 75 * time.Second, Count: 9},
 		},
 		Log:      Log{Level: "info", Format: "auto"},
@@ -250,6 +250,23 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// A service has what its own tcp says, and the rest from the section, wherever in the file that stands.
+func TestServiceTCP(t *testing.T) {
+	c := mustParse(t, "services:\n- {name: far, listen: ':80', echo: {}, tcp: {congestion: bbr}}\n- {name: near, listen: ':81', echo: {}}\n"+
+		"tcp: {congestion: reno, user_timeout: 1m}\n")
+	far, near := c.Services[0], c.Services[1]
+	if !far.OwnTCP || far.TCP.Congestion != "bbr" || far.TCP.UserTimeout != time.Minute || !far.TCP.NoDelay {
+		t.Errorf("far has %+v", far.TCP)
+	}
+	if near.OwnTCP || near.TCP != (TCP{}) {
+		t.Errorf("near has %+v", near.TCP)
+	}
+	_, err := Parse("short.yaml", []byte("services:\n- {name: a, listen: ':80', echo: {}, tcp: {user_timeout: 10ms}}\n"))
+	if err == nil || !strings.Contains(err.Error(), "services[0].tcp.user_timeout: 10ms is too short") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // What String writes is the same configuration when loaded again.
 func TestStringRoundTrip(t *testing.T) {
 	for _, text := range []string{
@@ -260,6 +277,7 @@ func TestStringRoundTrip(t *testing.T) {
 		"tcp: {keepalive: off, user_timeout: 1m30s, receive_buffer: 4MiB, send_buffer: 64kB, congestion: reno, nodelay: false}\n",
 		"services:\n- {name: a, listen: ':80', http: {body: \"\\\"x\\\" \\u00e9\\n\"}}\n" +
 			"- {name: b, listen: '[fd77::2]:81', proxy: {to: 'unix:/run/x y.sock', proxy_protocol: v1, dial_timeout: 90s, pending: 3}}\n" +
+			"- {name: e, listen: ':84', echo: {}, tcp: {congestion: bbr, keepalive: off}}\n" +
 			"- {name: c, listen: ':82', datagram: {}}\n" +
 			"- {name: d, listen: ':83', datagram: {to: 'udp:[::1]:53', idle_timeout: 90s, answer_wait: 500ms, max_answer: 512}}\n",
 	} {

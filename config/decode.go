@@ -11,6 +11,7 @@ type decoder struct {
 	problems []Problem
 	origin   map[string]Location                      // by path, such as "tun.mtu" or "services[2].listen"
 	failed   map[string]bool                          // paths with problems at or below them: their values are not worth checking
+	later    []func()                                 // what goes out from values that other places give
 	visit    func(path string, keys map[string]field) // if not nil, told about every mapping
 }
 
@@ -69,15 +70,7 @@ func (d *decoder) config(c *Config) field {
 				"new_per_second": value(d, &c.Limits.PerSource.NewPerSecond, integer(0, 1<<30, " connections a second")),
 			}),
 		}),
-		"tcp": d.mapping(map[string]field{
-			"congestion":     value(d, &c.TCP.Congestion, parseCongestion),
-			"nodelay":        value(d, &c.TCP.NoDelay, parseBool),
-			"ecn":            value(d, &c.TCP.ECN, choice(ECNs)),
-			"keepalive":      d.keepAlive(&c.TCP.KeepAlive),
-			"user_timeout":   value(d, &c.TCP.UserTimeout, parseDuration),
-			"receive_buffer": value(d, &c.TCP.ReceiveBuffer, parseBuffer),
-			"send_buffer":    value(d, &c.TCP.SendBuffer, parseBuffer),
-		}),
+		"tcp": d.tcp(&c.TCP),
 		"log": d.mapping(map[string]field{
 			"level":  value(d, &c.Log.Level, choice(LogLevels)),
 			"format": value(d, &c.Log.Format, choice(LogFormats)),
@@ -88,9 +81,23 @@ func (d *decoder) config(c *Config) field {
 	})
 }
 
+// tcp is the schema of options of connections.
+func (d *decoder) tcp(t *TCP) field {
+	return d.mapping(map[string]field{
+		"congestion":     value(d, &t.Congestion, choice(Congestions)),
+		"pacing":         value(d, &t.Pacing, choice(Pacings)),
+		"nodelay":        value(d, &t.NoDelay, parseBool),
+		"ecn":            value(d, &t.ECN, choice(ECNs)),
+		"keepalive":      d.keepAlive(&t.KeepAlive),
+		"user_timeout":   value(d, &t.UserTimeout, parseDuration),
+		"receive_buffer": value(d, &t.ReceiveBuffer, parseBuffer),
+		"send_buffer":    value(d, &t.SendBuffer, parseBuffer),
+	})
+}
+
 // services replaces the list of the layer below.
 func (d *decoder) services(c *Config) field {
-	return d.items(func(n int) { c.Services = make([]Service, n) }, func(i int) field { return d.service(&c.Services[i]) })
+	return d.items(func(n int) { c.Services = make([]Service, n) }, func(i int) field { return d.service(c, &c.Services[i]) })
 }
 
 // keepAlive takes the settings, or the word off.

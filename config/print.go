@@ -26,7 +26,7 @@ func (c *Config) String() string {
 		put("services:")
 	}
 	for _, s := range c.Services {
-		put("  - {name: %s, listen: %q, %s}", s.Name, s.ListenText(), s.settings())
+		put("  - {name: %s, listen: %q, %s}", s.Name, s.ListenText(), s.settings()+s.ownTCP())
 	}
 	l := c.Limits
 	put("limits:")
@@ -35,13 +35,9 @@ func (c *Config) String() string {
 	put("  memory: %s", l.Memory)
 	put("  per_source: {connections: %d, new_per_second: %d}", l.PerSource.Connections, l.PerSource.NewPerSecond)
 	put("tcp:")
-	put("  congestion: %s", c.TCP.Congestion)
-	put("  nodelay: %t", c.TCP.NoDelay)
-	put("  ecn: %s", strconv.Quote(c.TCP.ECN))
-	put("  keepalive: %s", c.TCP.KeepAlive)
-	put("  user_timeout: %s", duration(c.TCP.UserTimeout))
-	put("  receive_buffer: %s", autoSize(c.TCP.ReceiveBuffer))
-	put("  send_buffer: %s", autoSize(c.TCP.SendBuffer))
+	for _, line := range c.TCP.lines() {
+		put("  %s", line)
+	}
 	put("log: {level: %s, format: %s}", c.Log.Level, c.Log.Format)
 	put("metrics: {listen: %q}", c.Metrics.Listen)
 	put("control: {socket: %s}", strconv.Quote(c.Control.Socket))
@@ -66,6 +62,27 @@ func (s Service) ListenText() string {
 		return ":" + strconv.Itoa(int(s.Listen.Port()))
 	}
 	return s.Listen.String()
+}
+
+func (s Service) ownTCP() string {
+	if !s.OwnTCP {
+		return ""
+	}
+	return ", tcp: {" + strings.Join(s.TCP.lines(), ", ") + "}"
+}
+
+// lines returns the keys and values of a section tcp.
+func (t TCP) lines() []string {
+	return []string{
+		"congestion: " + t.Congestion,
+		"pacing: " + strconv.Quote(t.Pacing), // a bare on is a truth
+		fmt.Sprintf("nodelay: %t", t.NoDelay),
+		"ecn: " + strconv.Quote(t.ECN),
+		"keepalive: " + t.KeepAlive.String(),
+		"user_timeout: " + duration(t.UserTimeout),
+		"receive_buffer: " + autoSize(t.ReceiveBuffer),
+		"send_buffer: " + autoSize(t.SendBuffer),
+	}
 }
 
 func (s Service) settings() string {

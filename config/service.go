@@ -17,6 +17,8 @@ type Service struct {
 	Kind   string         // one of Kinds
 	HTTP   HTTP           // with Kind "http"
 	Proxy  Proxy          // with Kind "proxy"
+	OwnTCP bool           // the connections have options of their own, TCP; else those of Config.TCP
+	TCP    TCP
 
 	Datagram Datagram // with Kind "datagram"
 	Sink     Sink     // with Kind "sink"
@@ -121,11 +123,12 @@ func parseBackend(s string) (backend, error) {
 }
 
 // service decodes one entry of the list.
-func (d *decoder) service(s *Service) field {
+func (d *decoder) service(c *Config, s *Service) field {
 	return func(path string, n *node) {
 		fields := map[string]field{
 			"name":   value(d, &s.Name, parseServiceName),
 			"listen": value(d, &s.Listen, parseListen),
+			"tcp":    d.ownTCP(c, s),
 		}
 		for _, k := range Kinds {
 			fields[k] = d.kind(s, k)
@@ -136,6 +139,17 @@ func (d *decoder) service(s *Service) field {
 		if s.Kind == "" && len(d.problems) == before {
 			d.problem(n.at, path+" does not say what the service does", "add one of: "+strings.Join(Kinds, ", "))
 		}
+	}
+}
+
+// ownTCP takes what a service wants otherwise than the section tcp has it, once that is known.
+func (d *decoder) ownTCP(c *Config, s *Service) field {
+	return func(path string, n *node) {
+		s.OwnTCP = true
+		d.later = append(d.later, func() {
+			s.TCP = c.TCP
+			d.take(d.tcp(&s.TCP), path, n)
+		})
 	}
 }
 

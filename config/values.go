@@ -129,13 +129,6 @@ func parseMode(s string) (string, error) {
 	return choice([]string{"tun"})(s)
 }
 
-func parseCongestion(s string) (string, error) {
-	if s == "bbr" {
-		return "", wrong("use cubic or reno", "congestion control bbr is not in this build")
-	}
-	return choice(Congestions)(s)
-}
-
 // parseQueues returns 0 for "auto". 256 queues are the most the TUN driver gives a device.
 func parseQueues(s string) (int, error) {
 	if s == "auto" {

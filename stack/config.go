@@ -22,7 +22,7 @@ type Config struct {
 	// Options are those of connections that are given none.
 	Options tcp.Options
 	Limits  Limits
-	// Clock is the machine's when nil.
+	// Clock is the machine's when nil, with the timers of package time; see FineClock.
 	Clock Clock
 	// Log is written to rarely, never for each packet. Nil: nothing is written.
 	Log *zap.Logger

@@ -32,7 +32,7 @@ type Listener struct {
 	stack   *Stack
 	addr    netip.AddrPort
 	options atomic.Pointer[tcp.Options]
-	follows bool             // the stack's options, as they change
+	follows atomic.Bool      // the stack's options, as they change
 	ids     []tcp.ListenerID // by shard
 	ready   []atomic.Bool    // by shard: its table has something for us
 	next    atomic.Uint32    // shard to ask first
@@ -82,9 +82,10 @@ func (s *Stack) ListenTCP(at netip.AddrPort, o ListenOptions) (*Listener, error)
 		o.Options = s.defaults()
 	}
 	l := &Listener{
-		stack: s, follows: follows, ids: make([]tcp.ListenerID, len(s.shards)),
+		stack: s, ids: make([]tcp.ListenerID, len(s.shards)),
 		ready: make([]atomic.Bool, len(s.shards)), wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
+	l.follows.Store(follows)
 	l.options.Store(o.Options)
 	err := l.bind(at, o)
 	if err != nil {
@@ -151,6 +152,26 @@ func (l *Listener) bindShards(addr ip.Addr, port uint16, o ListenOptions) error 
 		}
 	}
 	return nil
+}
+
+// SetOptions changes the options of connections to come; nil: they are those of the stack, as they change.
+func (l *Listener) SetOptions(o *tcp.Options) {
+	s := l.stack
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.follows.Store(o == nil)
+	if o == nil {
+		defaults := s.options
+		o = &defaults
+	}
+	l.options.Store(o)
+	for _, sh := range s.shards {
+		now := sh.lock()
+		if sh.listeners[l.ids[sh.index]] == l {
+			sh.table.SetListenOptions(l.ids[sh.index], *o)
+		}
+		sh.leave(now)
+	}
 }
 
 func (l *Listener) unbind(shards []*shard) {

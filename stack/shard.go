@@ -76,7 +76,7 @@ func (sh *shard) settle(now tcp.Time, w *wakes) {
 func (sh *shard) arm(now, at tcp.Time) {
 	sh.armed = at
 	if sh.timer == nil {
-		sh.timer = sh.stack.clock.AfterFunc(until(now, at), sh.fire)
+		sh.timer = shardTimer(sh.stack.clock, until(now, at), sh.fire)
 		return
 	}
 	sh.timer.Reset(until(now, at))

@@ -130,14 +130,14 @@ func (s *Stack) SetOptions(o tcp.Options) {
 	for _, sh := range s.shards {
 		now := sh.lock()
 		for l := range s.listeners {
-			if l.follows {
+			if l.follows.Load() {
 				sh.table.SetListenOptions(l.ids[sh.index], o)
 			}
 		}
 		sh.leave(now)
 	}
 	for l := range s.listeners {
-		if l.follows {
+		if l.follows.Load() {
 			l.options.Store(&o)
 		}
 	}
@@ -253,7 +253,7 @@ func (sh *shard) close() {
 	sh.startSending()
 	sh.closed = true
 	if sh.timer != nil {
-		sh.timer.Stop()
+		stopTimer(sh.timer)
 	}
 	var w wakes
 	for _, c := range sh.conns {

@@ -38,7 +38,7 @@ type daemon struct {
 }
 
 // newDaemon starts the stack of c on a link, and serves. The link is closed with the daemon.
-func newDaemon(c *config.Config, carrier tun.Carrier, log *logger) (*daemon, error) {
+func newDaemon(c *config.Config, carrier tun.Carrier, clock stack.Clock, log *logger) (*daemon, error) {
 	l := tun.Impair(carrier, nil)
 	if err := l.Set(impairment(c.Impair)); err != nil {
 		l.Close()
@@ -46,7 +46,8 @@ func newDaemon(c *config.Config, carrier tun.Carrier, log *logger) (*daemon, err
 	}
 	s, err := stack.New(stack.Config{
 		Link: l, Addresses: hosts(c.Addresses), Options: tcpOptions(c.TCP), Limits: stackLimits(c.Limits),
-		Log: log.Named("stack"),
+		Clock: clock,
+		Log:   log.Named("stack"),
 	})
 	if err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func hosts(list []netip.Prefix) []netip.Prefix {
 
 func tcpOptions(c config.TCP) tcp.Options {
 	o := tcp.DefaultOptions()
-	o.Congestion = congestions[c.Congestion]
+	o.Congestion, o.Pacing = congestions[c.Congestion], pacings[c.Pacing]
 	o.NoDelay = c.NoDelay
 	o.ECN = ecns[c.ECN]
 	o.UserTimeout = tcp.Duration(c.UserTimeout)
@@ -90,7 +91,18 @@ func tcpOptions(c config.TCP) tcp.Options {
 
 var ecns = map[string]tcp.ECN{"accept": tcp.ECNAccept, "off": tcp.ECNOff, "on": tcp.ECNOn}
 
-var congestions = map[string]tcp.Congestion{"cubic": tcp.Cubic, "reno": tcp.Reno}
+// ownOptions returns the options of a service that has its own, else nil.
+func ownOptions(s config.Service) *tcp.Options {
+	if !s.OwnTCP {
+		return nil
+	}
+	o := tcpOptions(s.TCP)
+	return &o
+}
+
+var congestions = map[string]tcp.Congestion{"cubic": tcp.Cubic, "reno": tcp.Reno, "bbr": tcp.BBR}
+
+var pacings = map[string]tcp.Pacing{"auto": tcp.PacingAuto, "on": tcp.PacingOn, "off": tcp.PacingOff}
 
 func stackLimits(c config.Limits) stack.Limits {
 	return stack.Limits{
@@ -101,7 +113,7 @@ func stackLimits(c config.Limits) stack.Limits {
 
 // listen opens the port of a service.
 func (d *daemon) listen(s config.Service) (net.Listener, error) {
-	l, err := d.stack.ListenTCP(s.Listen, stack.ListenOptions{Hold: holds(s)})
+	l, err := d.stack.ListenTCP(s.Listen, stack.ListenOptions{Hold: holds(s), Options: ownOptions(s)})
 	switch {
 	case err != nil:
 		return nil, err

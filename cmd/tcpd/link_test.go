@@ -91,7 +91,7 @@ func TestDaemonOverUDP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newDaemon(load("services:\n"+serviceLine("echo", 7, "echo: {}")), first, newLogger(os.Stderr, "error", "json", false))
+	d, err := newDaemon(load("services:\n"+serviceLine("echo", 7, "echo: {}")), first, nil, newLogger(os.Stderr, "error", "json", false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestDaemonOverUDP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := newDaemon(load("addresses: [10.77.0.3/24, 'fd77::3/64']\nservices: []"), second, newLogger(os.Stderr, "error", "json", false))
+	other, err := newDaemon(load("addresses: [10.77.0.3/24, 'fd77::3/64']\nservices: []"), second, nil, newLogger(os.Stderr, "error", "json", false))
 	if err != nil {
 		t.Fatal(err)
 	}

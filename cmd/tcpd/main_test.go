@@ -76,7 +76,7 @@ func newSetup(t *testing.T, text string) *setup {
 		t.Fatal(err)
 	}
 	near, far := tun.NewMemory(c.Tun.MTU, 1, 1024)
-	s.d, err = newDaemon(c, near, newLogger(s.log, "debug", "json", false))
+	s.d, err = newDaemon(c, near, nil, newLogger(s.log, "debug", "json", false))
 	if err != nil {
 		t.Fatal(err)
 	}

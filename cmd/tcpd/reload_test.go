@@ -154,6 +154,24 @@ func TestReloadDefaults(t *testing.T) {
 	}
 }
 
+// A service's own options come and go with a reload, and its port stays open.
+func TestReloadServiceTCP(t *testing.T) {
+	const web = "services:\n- {name: web, listen: ':80', http: {}"
+	s := newSetup(t, web+", tcp: {congestion: bbr}}\n")
+	for _, step := range []struct{ config, want string }{
+		{"", "bbr"}, {web + ", tcp: {congestion: reno}}\n", "reno"}, {web + "}\n", "cubic"}, {web + "}\ntcp: {congestion: bbr}\n", "bbr"},
+	} {
+		if step.config != "" {
+			if _, err := s.reload(step.config); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if page := s.get("10.77.0.2:80"); !strings.Contains(page, step.want) {
+			t.Errorf("after %q a connection does not use %s:\n%s", step.config, step.want, page)
+		}
+	}
+}
+
 // Nothing is reloaded once the daemon stops.
 func TestReloadWhileStopping(t *testing.T) {
 	s := newSetup(t, "services: []")

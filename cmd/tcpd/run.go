@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"tcpd/stack"
 )
 
 // run is the life of the daemon, from the configuration to the exit.
@@ -40,7 +42,7 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d, err := newDaemon(c, l, log)
+	d, err := newDaemon(c, l, stack.FineClock(), log)
 	if err != nil {
 		return err
 	}

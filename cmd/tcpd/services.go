@@ -13,6 +13,7 @@ import (
 
 	"tcpd/config"
 	"tcpd/service"
+	"tcpd/tcp"
 )
 
 // server is what every service is.
@@ -92,7 +93,11 @@ func (s *services) apply(list []config.Service) error {
 		case c.Before == nil:
 			s.start(*c.After, opened[c.After.Listen])
 		case holds(*c.Before) == holds(*c.After) && s.ports[c.After.Listen] != nil:
-			s.run(*c.After, s.ports[c.After.Listen])
+			p := s.ports[c.After.Listen]
+			if l, ok := p.listener.(interface{ SetOptions(*tcp.Options) }); ok {
+				l.SetOptions(ownOptions(*c.After))
+			}
+			s.run(*c.After, p)
 		default:
 			if err := s.reopen(*c.Before, *c.After); err != nil {
 				failed = append(failed, err)

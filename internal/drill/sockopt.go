@@ -104,7 +104,7 @@ func (s *socket) setBeforehand(c *call, n int64) outcome {
 	return outcome{}
 }
 
-var algorithms = map[string]tcp.Congestion{"cubic": tcp.Cubic, "reno": tcp.Reno}
+var algorithms = map[string]tcp.Congestion{"cubic": tcp.Cubic, "reno": tcp.Reno, "bbr": tcp.BBR}
 
 // getsockopt knows SO_ERROR: why an attempt to connect, or a connection, failed.
 func (r *run) getsockopt(s *socket, c *call) outcome {

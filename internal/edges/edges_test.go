@@ -26,7 +26,9 @@ var rules = map[string]rule{
 	"tcpd/tcp": {
 		module: []string{"tcpd/ip"}, others: []string{"github.com/dchest/siphash"}, forbidden: deterministic,
 	},
-	"tcpd/stack": {module: []string{"tcpd/ip", "tcpd/tcp"}, others: []string{"go.uber.org/zap"}},
+	"tcpd/stack": {
+		module: []string{"tcpd/ip", "tcpd/tcp"}, others: []string{"go.uber.org/zap", "golang.org/x/sys/unix"}, // timerfd
+	},
 	"tcpd/tun": {
 		module: []string{"tcpd/ip"},
 		others: []string{"golang.org/x/sys/unix", "golang.zx2c4.com/wireguard/tun", "github.com/vishvananda/netlink"},
