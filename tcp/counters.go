@@ -27,6 +27,7 @@ type Counters struct {
 	TimeWaitEvicted         uint64
 	TimeWaitRefused         uint64
 	PathMTUReduced          uint64
+	PathMTURaised           uint64 // tried larger again, after ten minutes
 	RepliesSuppressed       uint64
 	ResetsSuppressed        uint64 // RSTs that a source would have had too many of
 	ECNNegotiated           uint64 // connections

@@ -8,7 +8,12 @@ const maxPaths = 4096
 // pathCache remembers path MTUs that are smaller than the link's (RFC 1191, section 6; RFC 8201, section 5.2).
 type pathCache struct {
 	mtu   map[ip.Addr]pathMTU
-	order fifo[ip.Addr]
+	order fifo[pathEntry] // in which they were learned, which is nearly that in which they end
+}
+
+type pathEntry struct {
+	to      ip.Addr
+	expires Time // when it was queued
 }
 
 type pathMTU struct {
@@ -30,14 +35,53 @@ func (t *Table) rememberPath(now Time, to ip.Addr, mtu uint16) {
 	if p.mtu == nil {
 		p.mtu = make(map[ip.Addr]pathMTU)
 	}
+	expires := now.Add(pathMTUAge)
 	if _, known := p.mtu[to]; !known {
 		if p.order.n >= maxPaths {
 			old, _ := p.order.pop()
-			delete(p.mtu, old)
+			delete(p.mtu, old.to)
 		}
-		p.order.push(to)
+		p.order.push(pathEntry{to, expires})
 	}
-	p.mtu[to] = pathMTU{mtu, now.Add(pathMTUAge)}
+	p.mtu[to] = pathMTU{mtu, expires}
+}
+
+// forget takes out what is too old to be believed.
+func (p *pathCache) forget(now Time) {
+	for {
+		e, ok := p.order.front()
+		if !ok || e.expires > now {
+			return
+		}
+		p.order.pop()
+		if m := p.mtu[e.to]; m.expires > now {
+			p.order.push(pathEntry{e.to, m.expires}) // learned again meanwhile
+		} else {
+			delete(p.mtu, e.to)
+		}
+	}
+}
+
+// followPath lets a live connection that is about to send take over what is known of its path: that another connection found
+// it narrower (RFC 8201, section 5.2), and that ten minutes have passed. Then larger segments are tried, and if they are still
+// too big, a router says so again: "the PMTU estimate is set to the MTU of the associated link" (RFC 1191, section 6.3; RFC
+// 8201, section 4).
+func (t *Table) followPath(now Time, c *Conn) {
+	if len(t.paths.mtu) == 0 && int(c.pathMTU) >= min(t.cfg.MTU, 65535) {
+		return
+	}
+	switch m := t.pathMTU(now, c.flow.Remote); {
+	case m > c.pathMTU:
+		t.counters.PathMTURaised++
+		c.setPathMTU(m)
+	case m < c.pathMTU:
+		c.setPathMTU(m)
+	}
+}
+
+func (c *Conn) setPathMTU(mtu uint16) {
+	c.pathMTU = mtu
+	c.sizeSegments()
 }
 
 // Unreachable is an event in: an ICMP error that quotes one of our segments. It counts only if the quoted sequence number is
@@ -60,7 +104,7 @@ func (t *Table) unreachable(now Time, m *ip.ICMP) Drop {
 	}
 	switch m.Kind {
 	case ip.PacketTooBig:
-		return t.packetTooBig(now, c, m.MTU)
+		return t.packetTooBig(now, c, Seq(e.Seq), m.MTU)
 	case ip.PortUnreachable, ip.ProtocolUnreachable, ip.AdminProhibited:
 		if c.state == SynSent {
 			t.fail(c, ErrRefused)
@@ -95,22 +139,21 @@ func (s softError) err() error {
 }
 
 // packetTooBig lowers the path MTU; what was too big is sent again in smaller segments, and that is no congestion.
-func (t *Table) packetTooBig(now Time, c *Conn, mtu int) Drop {
+func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 	floor := minPathMTU4
 	if !c.flow.Local.Is4() {
 		floor = minPathMTU6
 	}
 	if mtu == 0 {
-		mtu = plateau(int(c.pathMTU))
+		mtu = plateau(min(int(c.pathMTU), int(c.snd.mss)+c.headers()))
 	}
 	mtu = max(mtu, floor)
-	if mtu >= int(c.pathMTU) || !synchronized.has(c.state) {
+	if mtu >= int(c.pathMTU) || !synchronized.has(c.state) || !c.sentMore(quoted, mtu) {
 		return DropPathMTU
 	}
 	t.rememberPath(now, c.flow.Remote, uint16(mtu))
 	old := int(c.snd.mss)
-	c.pathMTU = uint16(mtu)
-	c.sizeSegments()
+	c.setPathMTU(uint16(mtu))
 	t.counters.PathMTUReduced++
 	if int(c.snd.mss) < old {
 		f := &c.flight
@@ -122,6 +165,23 @@ func (t *Table) packetTooBig(now Time, c *Conn, mtu int) Drop {
 		t.want(c)
 	}
 	return DropNone
+}
+
+// sentMore: a packet of more than mtu bytes was sent with the sequence number that is quoted, or no router has complained of it
+// (attack class C01).
+func (c *Conn) sentMore(quoted Seq, mtu int) bool {
+	f := &c.flight
+	i := f.search(quoted)
+	return i < len(f.list) && f.list[i].len() > mtu-c.headers()
+}
+
+// headers is how long IP and TCP header of a segment without SACK blocks are.
+func (c *Conn) headers() int {
+	n := c.flow.headerLen() + headerLen
+	if c.timestamps {
+		n += timestampsLen
+	}
+	return n
 }
 
 // plateau guesses the next smaller MTU for routers that do not tell (RFC 1191, section 7.1).

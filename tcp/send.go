@@ -16,6 +16,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		return true
 	}
 	c.stopTimer(timerPace)
+	t.followPath(now, c)
 	if i, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.list[i].len()) {
 		if c.release <= now {
 			t.emitLost(now, c, i, out)

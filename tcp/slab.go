@@ -55,3 +55,10 @@ func (q *fifo[T]) pop() (v T, ok bool) {
 	q.n--
 	return v, true
 }
+
+func (q *fifo[T]) front() (v T, ok bool) {
+	if q.n == 0 {
+		return v, false
+	}
+	return q.ring[q.head], true
+}

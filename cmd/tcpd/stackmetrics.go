@@ -82,6 +82,7 @@ var tcpCounters = []struct {
 	{"ecn_marks_received", "Segments that arrived with the mark CE.", func(c *tcp.Counters) uint64 { return c.MarksReceived }},
 	{"ecn_echoes_received", "Acknowledgements with ECE: marks on the way of what was sent.", func(c *tcp.Counters) uint64 { return c.EchoesReceived }},
 	{"ecn_reductions", "Windows reduced because of marks.", func(c *tcp.Counters) uint64 { return c.MarkReductions }},
+	{"path_mtu_raised", "Times that a narrow path was taken for a wide one again, after ten minutes.", func(c *tcp.Counters) uint64 { return c.PathMTURaised }},
 	{"cookies_sent", "SYNs answered with a cookie, without a record.", func(c *tcp.Counters) uint64 { return c.CookiesSent }},
 	{"cookies_accepted", "Connections opened by a cookie.", func(c *tcp.Counters) uint64 { return c.CookiesAccepted }},
 	{"resets_suppressed", "Strays not answered with RST because their source sent too many.", func(c *tcp.Counters) uint64 { return c.ResetsSuppressed }},
