@@ -35,8 +35,9 @@ func (c *cubic) begin(now Time, w *window) {
 	c.origin, c.k = w.cwnd, 0
 	if w.cwnd < c.wMax {
 		c.origin = c.wMax
-		// K = cubic_root((W_max - cwnd) / C) in seconds; 1e9 makes it milliseconds.
-		c.k = cubeRoot(int64(c.wMax-w.cwnd) * 10 / (4 * int64(w.mss)) * 1_000_000_000)
+		// K = cubic_root((W_max - cwnd) / C) in seconds; 1e9 makes it milliseconds. The windows are few segments on most paths:
+		// the fraction of one counts.
+		c.k = cubeRoot(int64(c.wMax-w.cwnd) * 2_500_000 / int64(w.mss) * 1000)
 	}
 }
 
@@ -69,6 +70,10 @@ func (c *cubic) reduced(_ Time, w *window) uint32 {
 	}
 	return max(uint32(uint64(w.cwnd)*7/10), 2*w.mss)
 }
+
+// timedOut: "K is set to 0, and W_max is set to the congestion window size at the beginning of the current congestion avoidance
+// stage" (RFC 9438, section 4.8). What the path took before the time-out says little of it now.
+func (c *cubic) timedOut() { c.epoch, c.wMax = 0, 0 }
 
 func (c *cubic) resume(idle Duration) {
 	if c.epoch != 0 {

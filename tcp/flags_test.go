@@ -64,6 +64,8 @@ type outcome struct {
 func fateOf(s State, f Flags) outcome {
 	silent := outcome{s, 0}
 	switch {
+	case s == Closed && f&(SYN|RST|ACK|FIN) == 0:
+		return outcome{s, RST | ACK}
 	case f&(SYN|RST|ACK|FIN) == 0, f.has(SYN | FIN), f.has(SYN | RST):
 		return silent // nonsense (attack class H07)
 	case s == Closed && f.has(RST), s == Listen && f.has(RST):

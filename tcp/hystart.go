@@ -27,7 +27,7 @@ const (
 // grow returns by how much the window grows for an acknowledgement, and whether slow start is over (RFC 9406, section 4.2).
 // There is no limit L for the growth per acknowledgement: with super-packets one acknowledgement is a whole round.
 func (h *hystart) grow(a *acknowledged, mss uint32) (n int, over bool) {
-	if !h.started || h.end.LessEq(a.una) {
+	if !h.started || h.end.Less(a.una) { // what ends a round still measures it: in the next it would hide that the path is slower
 		over = h.nextRound(a.nxt)
 	}
 	h.sample(a, mss)

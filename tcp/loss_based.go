@@ -78,6 +78,7 @@ func (lossBased) timeout(now Time, w *window, first bool, flight int) {
 		w.validate(flight)
 		w.ssthresh = w.avoidance().reduced(now, w)
 	}
+	w.cubic.timedOut()
 	w.set(w.mss)
 }
 

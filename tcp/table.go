@@ -125,7 +125,8 @@ func (t *Table) Arrive(now Time, p *ip.Packet) Drop {
 
 func (t *Table) arrive(now Time, p *ip.Packet) Drop {
 	s := &t.seg
-	if d := s.parse(p); d != DropNone {
+	d := s.parse(p)
+	if d != DropNone && d != DropFlags {
 		return d
 	}
 	if s.opts.malformed {
@@ -134,6 +135,15 @@ func (t *Table) arrive(now Time, p *ip.Packet) Drop {
 	f := Flow{Local: p.Dst, Remote: p.Src}
 	f.LocalPort, f.RemotePort = ports(p.Payload)
 	r := t.find(&f)
+	switch {
+	case d == DropFlags && r.kind() == 0 && s.flags&(SYN|RST) == 0 && t.match(f.Local, f.LocalPort) == nil:
+		// No flag at all, and nobody there: "an incoming segment not containing a RST causes a RST to be sent in response"
+		// (section 3.10.7.1).
+		t.reset(now, &f, s)
+		return DropClosedPort
+	case d == DropFlags:
+		return d
+	}
 	switch r.kind() {
 	case 0:
 		return t.arriveUnknown(now, &f, s)
