@@ -66,6 +66,7 @@ type TCP struct {
 	Pacing        string // one of Pacings
 	NoDelay       bool
 	ECN           string // one of ECNs
+	FastOpen      string // one of FastOpens
 	KeepAlive     KeepAlive
 	UserTimeout   time.Duration // 0: none
 	ReceiveBuffer ByteSize      // largest; 0: automatic
@@ -77,6 +78,9 @@ var Congestions = []string{"cubic", "reno", "bbr"}
 
 // Pacings are the values of tcp.pacing.
 var Pacings = []string{"auto", "on", "off"}
+
+// FastOpens are the values of tcp.fast_open.
+var FastOpens = []string{"off", "server", "client", "both"}
 
 // ECNs are the values of tcp.ecn.
 var ECNs = []string{"off", "accept", "on"}

@@ -88,6 +88,7 @@ func (d *decoder) tcp(t *TCP) field {
 		"pacing":         value(d, &t.Pacing, choice(Pacings)),
 		"nodelay":        value(d, &t.NoDelay, parseBool),
 		"ecn":            value(d, &t.ECN, choice(ECNs)),
+		"fast_open":      value(d, &t.FastOpen, choice(FastOpens)),
 		"keepalive":      d.keepAlive(&t.KeepAlive),
 		"user_timeout":   value(d, &t.UserTimeout, parseDuration),
 		"receive_buffer": value(d, &t.ReceiveBuffer, parseBuffer),

@@ -78,6 +78,7 @@ func (t TCP) lines() []string {
 		"pacing: " + strconv.Quote(t.Pacing), // a bare on is a truth
 		fmt.Sprintf("nodelay: %t", t.NoDelay),
 		"ecn: " + strconv.Quote(t.ECN),
+		"fast_open: " + strconv.Quote(t.FastOpen),
 		"keepalive: " + t.KeepAlive.String(),
 		"user_timeout: " + duration(t.UserTimeout),
 		"receive_buffer: " + autoSize(t.ReceiveBuffer),

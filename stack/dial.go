@@ -87,7 +87,7 @@ func (s *Stack) DialTCP(ctx context.Context, to netip.AddrPort, o *tcp.Options) 
 	if o == nil {
 		o = s.defaults()
 	}
-	c, err := s.connect(ctx, to, o)
+	c, err := s.connect(ctx, to, o, nil)
 	if err != nil {
 		var source net.Addr
 		if c != nil {
@@ -98,8 +98,9 @@ func (s *Stack) DialTCP(ctx context.Context, to netip.AddrPort, o *tcp.Options) 
 	return c, nil
 }
 
-// connect opens a connection and waits for it.
-func (s *Stack) connect(ctx context.Context, to netip.AddrPort, o *tcp.Options) (*Conn, error) {
+// connect opens a connection and waits for it. Of first, if there is any, it writes what the send buffer takes before the SYN
+// leaves, and leaves the rest.
+func (s *Stack) connect(ctx context.Context, to netip.AddrPort, o *tcp.Options, first *[]byte) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -117,6 +118,10 @@ func (s *Stack) connect(ctx context.Context, to netip.AddrPort, o *tcp.Options) 
 	if err != nil {
 		sh.leave(now)
 		return nil, err
+	}
+	if first != nil {
+		n, _ := sh.table.Write(now, core, *first)
+		*first = (*first)[n:]
 	}
 	c := sh.adopt(core, o)
 	err = c.awaitConnected(ctx, &now)

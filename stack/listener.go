@@ -17,6 +17,9 @@ type ListenOptions struct {
 	// Backlog is how many established connections may wait for Accept; 0: 1024. When as many wait, handshakes are not
 	// completed.
 	Backlog int
+	// FastOpenPending is how many connections may have been opened by data with a SYN whose client has not answered yet; 0:
+	// 256. Options.FastOpen says whether there are any.
+	FastOpenPending int
 	// Hold: a SYN is answered only after the application said so, see NextAttempt.
 	Hold bool
 	// IPv6Only: the unspecified address stands for IPv6 addresses only.
@@ -25,7 +28,10 @@ type ListenOptions struct {
 	Options *tcp.Options
 }
 
-const defaultBacklog = 1024
+const (
+	defaultBacklog         = 1024
+	defaultFastOpenPending = 256
+)
 
 // Listener accepts connections. It is a net.Listener; its methods may be called by any goroutine.
 type Listener struct {
@@ -137,6 +143,7 @@ func (l *Listener) bindShards(addr ip.Addr, port uint16, o ListenOptions) error 
 	n := len(l.ids)
 	opts := tcp.ListenOptions{
 		Options: *o.Options, Backlog: share(orDefault(o.Backlog, defaultBacklog), n), Hold: o.Hold, IPv6Only: o.IPv6Only,
+		FastOpenPending: share(orDefault(o.FastOpenPending, defaultFastOpenPending), n),
 	}
 	for i, sh := range l.stack.shards {
 		now := sh.lock()

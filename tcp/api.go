@@ -249,6 +249,7 @@ func (t *Table) fail(c *Conn, err error) {
 
 // terminate moves c to CLOSED. What was received stays readable.
 func (t *Table) terminate(c *Conn, err error) {
+	t.fastOver(c)
 	t.setState(c, Closed)
 	c.failure = failureOf(err)
 	t.detach(c)

@@ -14,6 +14,10 @@ func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
 	if c.state == SynSent {
 		return t.arriveSynSent(now, c, s)
 	}
+	if c.state == SynReceived && c.fast&fastPassive != 0 && s.flags&(SYN|ACK|RST) == SYN && s.seq == c.rcv.irs {
+		t.synAgain(c, s)
+		return DropDuplicate
+	}
 	if d := t.checkTimestamp(now, c, s); d != DropNone {
 		return d
 	}
@@ -149,6 +153,7 @@ func (t *Table) arriveReset(now Time, c *Conn, s *segment) Drop {
 		return DropResetWindow
 	}
 	t.counters.ResetsIn++
+	t.fastReset(now, c)
 	switch {
 	case c.state == SynReceived && c.active:
 		t.fail(c, ErrRefused)
@@ -171,7 +176,10 @@ func (t *Table) arriveSyn(now Time, c *Conn, s *segment) Drop {
 
 // finishHandshake: ACK in SYN-RECEIVED, after a simultaneous open (RFC 9293, section 3.10.7.4, fifth).
 func (t *Table) finishHandshake(now Time, c *Conn, s *segment) Drop {
-	if !c.snd.una.Less(s.ack) || !s.ack.LessEq(c.snd.iss+1) {
+	if c.fast&fastPassive != 0 {
+		return t.finishFast(now, c, s)
+	}
+	if !c.snd.una.Less(s.ack) || !s.ack.LessEq(c.snd.nxt) {
 		t.reset(now, &c.flow, s)
 		return DropHandshakeAck
 	}
@@ -183,13 +191,13 @@ func (t *Table) finishHandshake(now Time, c *Conn, s *segment) Drop {
 		// The peer's SYN-ACK may have come before ours has left; once established we send none.
 		c.ackNow = true
 	}
-	t.synAcked(now, c)
+	t.synAcked(now, c, s)
 	return DropNone
 }
 
 // arriveSynSent is RFC 9293, section 3.10.7.3.
 func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
-	acceptable := s.flags.has(ACK) && s.ack == c.snd.iss+1 && c.snd.nxt != c.snd.iss
+	acceptable := s.flags.has(ACK) && c.snd.iss.Less(s.ack) && s.ack.LessEq(c.snd.nxt)
 	switch {
 	case s.flags.has(ACK) && !acceptable:
 		if !s.flags.has(RST) {
@@ -221,19 +229,19 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	if c.retries == 0 {
 		c.rtt.sample(now.Sub(c.lastSent))
 	}
-	t.synAcked(now, c)
+	t.synAcked(now, c, s)
 	c.ackNow = true
 	t.want(c)
 	return DropNone
 }
 
 // synAcked: our SYN is acknowledged, the connection is established.
-func (t *Table) synAcked(now Time, c *Conn) {
+func (t *Table) synAcked(now Time, c *Conn, s *segment) {
 	c.heard = now
 	c.synDue = false
 	c.startSending(now, int(c.retries))
-	c.snd.una, c.snd.nxt = c.snd.iss+1, c.snd.iss+1
-	c.snd.small = c.snd.iss + 1
+	t.ackSyn(c, s.ack)
+	t.learnFast(now, c, s)
 	c.retries, c.rtt.backoff = 0, 0
 	c.stopTimer(timerRetransmit)
 	t.setState(c, Established)

@@ -228,6 +228,13 @@ func (c *checker) listeners() {
 			continue
 		}
 		live++
+		fast := 0
+		for k := range t.conns.next {
+			if conn := t.conn(k); conn.live && conn.state == SynReceived && conn.fast&fastPassive != 0 && conn.listener == ListenerID(i) {
+				fast++
+			}
+		}
+		c.require(fast == l.fastOpens, "listener %d: %d connections opened with data, counted %d", i, fast, l.fastOpens)
 		id, ok := t.bound[l.at]
 		c.require(ok && int(id) == i, "listener %d is not bound to %v", i, l.at)
 		for k := range l.accepted.n {
@@ -298,7 +305,7 @@ func (c *checker) sender(conn *Conn) {
 	f := conn.flow
 	c.require(s.una.LessEq(s.nxt), "%v: una %d is right of nxt %d", f, s.una, s.nxt)
 	front, end := s.una, s.nxt
-	if !synchronized.has(conn.state) {
+	if conn.state == SynSent || conn.state == SynReceived && conn.fast&fastPassive == 0 {
 		front++
 		end = maxSeq(end, front)
 	}
@@ -327,7 +334,7 @@ func (c *checker) flight(conn *Conn) {
 		sum.account(r, 1)
 		at = r.end
 	}
-	if synchronized.has(conn.state) {
+	if synchronized.has(conn.state) || conn.fast&fastPassive != 0 {
 		c.require(at == conn.snd.nxt, "%v: flight ends at %d, nxt is %d", conn.flow, at, conn.snd.nxt)
 	} else {
 		c.require(f.empty(), "%v: a flight in %v", conn.flow, conn.state)

@@ -23,6 +23,7 @@ type Conn struct {
 	ackNow    bool // an acknowledgement is due
 	probe     bool // a zero-window or keep-alive probe is due
 	force     bool // send what the window allows, however small
+	fast      fastOpen
 	corked    bool // a segment that is not full waits; see SetCork
 	synDue    bool // the SYN, or SYN-ACK, is to be sent, for the first time or again
 	wantRead  bool // the application has read everything and waits
@@ -220,7 +221,7 @@ func (c *Conn) unsent() int {
 	switch {
 	case c.snd.finSent:
 		return 0
-	case c.state == SynSent || c.state == SynReceived:
+	case c.state == SynSent || c.state == SynReceived && c.fast&fastPassive == 0:
 		return int(c.snd.buf.len) // SND.NXT stands at the SYN
 	}
 	return c.snd.buf.end().Sub(c.snd.nxt)

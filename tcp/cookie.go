@@ -102,7 +102,7 @@ func (t *Table) emitCookie(now Time, out *ip.Outgoing) bool {
 	if !ok {
 		return false
 	}
-	t.buildSynAck(&h, cookieTS(&h, t.tsNow(now, &h.flow)), out)
+	t.buildSynAck(now, &h, cookieTS(&h, t.tsNow(now, &h.flow)), out)
 	return true
 }
 
@@ -138,6 +138,7 @@ func (t *Table) takeCookie(now Time, l *listener, f *Flow, s *segment) (d Drop, 
 	if d != DropNone {
 		return d, true
 	}
+	t.established(c)
 	t.counters.CookiesAccepted++
 	t.offer(l, c)
 	return t.arriveConn(now, c, s), true

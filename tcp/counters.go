@@ -36,6 +36,12 @@ type Counters struct {
 	MarkReductions          uint64 // windows reduced for them
 	CookiesSent             uint64 // SYN-ACKs that carry a cookie
 	CookiesAccepted         uint64
+	FastOpenAccepted        uint64 // connections opened by a SYN with a cookie (RFC 7413)
+	FastOpenRefused         uint64 // SYNs with a cookie that is not ours, or too old
+	FastOpenOverflows       uint64 // SYNs with a cookie when too many connections waited for their clients
+	FastOpenSent            uint64 // SYNs of ours with data
+	FastOpenFallbacks       uint64 // of those with the option: lost, or the data was not taken
+	FastOpenCookies         uint64 // cookies that servers gave us
 
 	// Drops counts each segment and each ICMP error that arrived, by what became of it; DropNone is "delivered".
 	Drops [NumDrops]uint64

@@ -23,6 +23,7 @@ type half struct {
 	hasScale   bool
 	timestamps bool
 	sack       bool
+	fast       bool // a cookie is to be given (RFC 7413)
 	ecn        bool // the peer asks, and we agree
 	live       bool
 	held       bool // waits for the application's decision
@@ -53,12 +54,10 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 	}
 	i := t.halves.get()
 	h := t.halves.at(i)
-	*h = half{
-		flow: *f, irs: s.seq, iss: t.secret.isn(now, f), tsRecent: s.opts.tsVal, listener: t.id(l),
-		generation: h.generation + 1, mss: s.opts.mss, window: s.window, scale: s.opts.scale, hasScale: s.opts.hasScale,
-		timestamps: s.opts.hasTimestamps, sack: s.opts.sackPermitted, live: true, buffer: int32(l.opts.Options.ReceiveBuffer),
-		ecn: l.opts.Options.ECN != ECNOff && s.asksECN(),
-	}
+	generation := h.generation
+	*h = l.half(now, t, f, s)
+	h.generation, h.live = generation+1, true
+	h.fast = s.opts.hasFastOpen && l.fast()
 	t.nHalves++
 	t.enter(f, makeRef(refHalf, i))
 	if l.opts.Hold {
@@ -70,6 +69,16 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 	}
 	t.answerSyn(now, i, h)
 	return DropNone
+}
+
+// half is what a SYN that arrived tells.
+func (l *listener) half(now Time, t *Table, f *Flow, s *segment) half {
+	return half{
+		flow: *f, irs: s.seq, iss: t.secret.isn(now, f), tsRecent: s.opts.tsVal, listener: t.id(l),
+		mss: s.opts.mss, window: s.window, scale: s.opts.scale, hasScale: s.opts.hasScale,
+		timestamps: s.opts.hasTimestamps, sack: s.opts.sackPermitted, buffer: int32(l.opts.Options.ReceiveBuffer),
+		ecn: l.opts.Options.ECN != ECNOff && s.asksECN(),
+	}
 }
 
 // answerSyn sends the SYN-ACK and waits for its acknowledgement.
@@ -141,12 +150,12 @@ func (t *Table) emitHalf(now Time, i uint32, out *ip.Outgoing) bool {
 	}
 	h.again = h.sentAt != 0
 	h.answer, h.sentAt = false, now
-	t.buildSynAck(h, t.tsNow(now, &h.flow), out)
+	t.buildSynAck(now, h, t.tsNow(now, &h.flow), out)
 	return true
 }
 
 // buildSynAck builds the answer to a SYN, with our timestamp tsVal.
-func (t *Table) buildSynAck(h *half, tsVal uint32, out *ip.Outgoing) {
+func (t *Table) buildSynAck(now Time, h *half, tsVal uint32, out *ip.Outgoing) {
 	w := &t.options
 	w.n = 0
 	w.mss(t.ourMSS(&h.flow))
@@ -158,6 +167,9 @@ func (t *Table) buildSynAck(h *half, tsVal uint32, out *ip.Outgoing) {
 	}
 	if h.timestamps {
 		w.timestamps(tsVal, h.tsRecent)
+	}
+	if h.fast {
+		t.offerFastOpen(now, &h.flow)
 	}
 	o := &t.listeners[h.listener].opts.Options
 	flags := SYN | ACK
@@ -255,6 +267,7 @@ func (t *Table) establish(now Time, i uint32, h *half, s *segment) Drop {
 	if d != DropNone {
 		return d
 	}
+	t.established(c)
 	if h.attempt {
 		t.events = append(t.events, Event{Kind: EventAttemptDone, Attempt: attemptID(i, h), Conn: c})
 	} else {
@@ -271,7 +284,7 @@ func (t *Table) offer(l *listener, c *Conn) {
 	t.acceptable(l, EventAcceptable)
 }
 
-// open makes the connection of a handshake that is complete.
+// open makes the connection of a handshake; the caller sets its state.
 func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 	o := l.opts.Options
 	o.ReceiveBuffer = int(h.buffer)
@@ -297,13 +310,16 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 		c.rtt.sample(now.Sub(h.sentAt))
 	}
 	c.startSending(now, int(h.retries))
-	t.setState(c, Established)
 	t.counters.Accepted++
 	if h.ecn {
 		t.counters.ECNNegotiated++
 	}
-	t.armKeepAlive(c)
 	return c, DropNone
+}
+
+func (t *Table) established(c *Conn) {
+	t.setState(c, Established)
+	t.armKeepAlive(c)
 }
 
 func attemptID(i uint32, h *half) AttemptID { return AttemptID(h.generation)<<32 | AttemptID(i) }

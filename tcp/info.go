@@ -18,6 +18,7 @@ type Info struct {
 	Timestamps, SACK       bool
 	ECN, ECNSeen           bool // negotiated (RFC 3168); the peer's data is ECN-capable
 	InRecovery             bool
+	SynData                bool // data that travelled with the SYN was taken (RFC 7413)
 	Unread, Unsent         int
 	Unacked, Pipe          int
 	Sacked, Lost           int
@@ -74,8 +75,8 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		RTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.rtt.rto(),
 		Cwnd: int(c.cc.cwnd), SndWnd: int(c.snd.wnd), RcvWnd: max(c.rcv.adv.Sub(c.rcv.nxt), 0),
 		SndScale: int(c.snd.scale), RcvScale: int(c.rcv.scale), Timestamps: c.timestamps, SACK: c.sack,
-		InRecovery: c.recovery.kind != recoverNone,
-		Unread:     int(c.rcv.buf.len), Unsent: max(c.unsent(), 0), Unacked: c.snd.nxt.Sub(c.snd.una), Pipe: f.pipe,
+		InRecovery: c.recovery.kind != recoverNone, SynData: c.fast&fastData != 0,
+		Unread: int(c.rcv.buf.len), Unsent: max(c.unsent(), 0), Unacked: c.snd.nxt.Sub(c.snd.una), Pipe: f.pipe,
 		Sacked: f.sacked, Lost: f.lost, SendBuffer: c.sendLimit(), ReceiveBuf: int(c.rcv.limit),
 		BytesSent: st.bytesSent, BytesAcked: st.bytesAcked, BytesReceived: st.bytesReceived,
 		BytesRetransmitted: st.bytesRetransmitted, SegmentsIn: st.segmentsIn, SegmentsOut: st.segmentsOut,

@@ -5,6 +5,8 @@ import "tcpd/ip"
 // ListenerID names a listener of a table.
 type ListenerID uint32
 
+const noListener = ^ListenerID(0)
+
 // AttemptID names a connection attempt that waits for the application's decision; see ListenOptions.Hold.
 type AttemptID uint64
 
@@ -16,7 +18,11 @@ type Attempt struct {
 
 // ListenOptions are the options of a listener and of the connections it accepts.
 type ListenOptions struct {
-	Options  Options
+	Options Options
+	// FastOpenPending bounds the connections that were opened by data with a SYN and whose client has not answered yet; 0: 256
+	// (RFC 7413, section 5.1).
+	FastOpenPending int
+
 	Backlog  int  // accepted connections that may wait; 0: 1024
 	Hold     bool // answer no SYN before AcceptAttempt
 	IPv6Only bool // the unspecified address stands for IPv6 addresses only
@@ -37,6 +43,9 @@ type listener struct {
 	live     bool
 	raised   bool // EventAcceptable or EventAttempt is on its way
 
+	fastOpens  int        // connections opened by a SYN with a cookie whose client has not answered yet
+	fastResets fifo[Time] // until when those that it reset count as well
+
 	cookieBuffer int32 // ReceiveBuffer of connections that cookies open
 	cookiesUntil Time  // when the last cookie is worth nothing any more
 }
@@ -52,6 +61,7 @@ func (t *Table) Listen(addr ip.Addr, port uint16, o ListenOptions) (ListenerID, 
 	}
 	o.Options = o.Options.withDefaults()
 	o.Backlog = orDefault(o.Backlog, defaultBacklog)
+	o.FastOpenPending = orDefault(o.FastOpenPending, defaultFastOpenPending)
 	l := listener{at: at, opts: o, live: true}
 	for i := range t.listeners {
 		if !t.listeners[i].live {
@@ -74,12 +84,18 @@ func (t *Table) Unlisten(now Time, id ListenerID) {
 	}
 	delete(t.bound, l.at)
 	t.dropHalves(id)
+	t.leaveListener(id)
 	*l = listener{}
 }
 
 // SetListenOptions is an application call: it changes the options of connections that a listener will accept.
 func (t *Table) SetListenOptions(id ListenerID, o Options) {
 	t.listeners[id].opts.Options = o.withDefaults()
+}
+
+// SetFastOpenPending is an application call; see ListenOptions.
+func (t *Table) SetFastOpenPending(id ListenerID, n int) {
+	t.listeners[id].opts.FastOpenPending = orDefault(n, defaultFastOpenPending)
 }
 
 // match returns the listener for a local address and port: the exact one, else one of the family, else one of both.

@@ -11,6 +11,7 @@ const (
 	optSACKPermitted = 4
 	optSACK          = 5
 	optTimestamps    = 8
+	optFastOpen      = 34 // RFC 7413, section 4.1.1
 )
 
 const (
@@ -29,7 +30,9 @@ type options struct {
 	tsVal, tsEcr  uint32
 	sacks         [maxSACKBlocks]span
 	nsacks        uint8
-	malformed     bool // a bad length ended the parsing; what came before counts
+	hasFastOpen   bool
+	fastOpen      []byte // cookie, borrowed; empty: a client asks for one
+	malformed     bool   // a bad length ended the parsing; what came before counts
 }
 
 // parse reads the options field. It stops at the first length that cannot be and keeps the segment (attack class H08).
@@ -72,6 +75,8 @@ func (o *options) set(kind byte, v []byte) {
 			o.sacks[o.nsacks] = span{Seq(binary.BigEndian.Uint32(v)), Seq(binary.BigEndian.Uint32(v[4:]))}
 			o.nsacks++
 		}
+	case kind == optFastOpen && len(v) <= maxFastCookie:
+		o.hasFastOpen, o.fastOpen = true, v
 	default:
 		// Unknown kinds are skipped (RFC 9293, MUST-6); known kinds of a wrong length as well.
 	}
@@ -106,6 +111,16 @@ func (w *optionWriter) timestamps(val, ecr uint32) {
 	binary.BigEndian.PutUint32(w.b[w.n+4:], val)
 	binary.BigEndian.PutUint32(w.b[w.n+8:], ecr)
 	w.n += timestampsLen
+}
+
+// fastOpen writes a cookie, or asks for one with none.
+func (w *optionWriter) fastOpen(cookie []byte) {
+	for (w.n+2+len(cookie))%4 != 0 {
+		w.b[w.n] = optNop
+		w.n++
+	}
+	w.b[w.n], w.b[w.n+1] = optFastOpen, byte(2+len(cookie))
+	w.n += 2 + copy(w.b[w.n+2:], cookie)
 }
 
 // sackRoom returns how many SACK blocks still fit.

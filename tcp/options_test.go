@@ -3,6 +3,7 @@ package tcp
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"testing"
 )
 
@@ -105,7 +106,7 @@ func TestOptions_roundTrip(t *testing.T) {
 	o.parse(w.bytes())
 	want := options{mss: 1460, scale: 7, hasScale: true, sackPermitted: true, hasTimestamps: true, tsVal: 1, tsEcr: 2, nsacks: 1}
 	want.sacks[0] = span{3, 4}
-	if o != want {
+	if !reflect.DeepEqual(o, want) {
 		t.Errorf("%+v", o)
 	}
 }

@@ -148,6 +148,9 @@ func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 		mtu = plateau(min(int(c.pathMTU), int(c.snd.mss)+c.headers()))
 	}
 	mtu = max(mtu, floor)
+	if c.state == SynSent {
+		return t.synTooBig(now, c, mtu)
+	}
 	if mtu >= int(c.pathMTU) || !synchronized.has(c.state) || !c.sentMore(quoted, mtu) {
 		return DropPathMTU
 	}

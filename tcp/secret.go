@@ -23,6 +23,7 @@ const (
 	domainPort
 	domainCookie
 	domainSource
+	domainFastOpen
 	domainFlow
 )
 

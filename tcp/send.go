@@ -10,7 +10,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 	switch {
 	case c.detached:
 		return false
-	case c.state == SynSent || c.state == SynReceived:
+	case c.opening():
 		return t.emitSyn(now, c, out)
 	case c.tlp.due && t.emitProbe(now, c, out):
 		return true
@@ -64,9 +64,9 @@ func (s *sender) windowRoom() int { return s.una.Add(int(s.wnd)).Sub(s.nxt) }
 // Nagle's algorithm (section 3.7.4) in Minshall's form.
 func (c *Conn) sendable(now Time) (n int, fin bool) {
 	unsent := c.unsent()
-	fin = c.snd.fin && !c.snd.finSent
+	fin = c.snd.fin && !c.snd.finSent && c.finAllowed()
 	if unsent == 0 {
-		return 0, fin && c.finAllowed()
+		return 0, fin
 	}
 	if c.ecn.hold {
 		return 0, false
@@ -298,15 +298,22 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	if first || c.timestamps {
 		w.timestamps(c.tsNow(now), c.tsRecent)
 	}
+	n := t.askFast(now, c)
 	h := header{
 		flow: &c.flow, seq: c.snd.iss, flags: flags, window: synWindow(int(c.rcv.max)), options: w.bytes(),
 		tos: c.opts.TrafficClass, ttl: c.opts.TTL,
 	}
 	if !first {
-		h.ack = c.rcv.nxt
+		if c.fast&fastRenew != 0 {
+			t.offerFastOpen(now, &c.flow)
+			h.options = w.bytes()
+		}
+		h.ack, h.window = c.rcv.nxt, uint16(min(c.rcv.adv.Sub(c.rcv.nxt), 65535))
+		c.acknowledged()
 	}
-	t.build(&h, nil, 0, out)
-	c.snd.nxt = c.snd.iss + 1
+	t.payload = c.snd.buf.slices(&t.pool, c.snd.iss+1, n, t.payload[:0])
+	t.build(&h, t.payload, n, out)
+	c.snd.nxt = maxSeq(c.snd.nxt, c.snd.iss.Add(1+n)) // what travelled with the first SYN may be acknowledged after the second
 	c.lastSent = now
 	c.synDue, c.ackNow = false, false
 	if c.retries > 0 {

@@ -8,6 +8,7 @@ type Options struct {
 	TTL           uint8 // of packets that leave, the hop limit of IPv6 (RFC 9293, MUST-49). 0: 64
 	TrafficClass  uint8 // DSCP in the upper six bits (RFC 9293, MUST-48); the two of ECN are not the application's
 	ECN           ECN
+	FastOpen      FastOpen
 	KeepAlive     KeepAlive
 	UserTimeout   Duration // give up when data stays unacknowledged for so long (RFC 5482); 0: 15 minutes
 	ReceiveBuffer int      // bytes at most; the buffer grows to it with need. 0: 6 MiB

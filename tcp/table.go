@@ -42,7 +42,8 @@ type Table struct {
 	events   []Event
 	counters Counters
 
-	resets buckets // of strays
+	resets      buckets // of strays
+	fastServers fastServers
 
 	recorders   recorders
 	generations []uint32 // of each slot, how many connections have had it
@@ -179,6 +180,9 @@ func (t *Table) arriveUnknown(now Time, f *Flow, s *segment) Drop {
 	case l == nil || s.flags.has(ACK):
 		t.reset(now, f, s)
 		return DropClosedPort
+	}
+	if t.listenFast(now, l, f, s) {
+		return DropNone
 	}
 	d := t.listen(now, l, f, s)
 	if d == DropHalfOpen && t.sendCookie(now, l, f, s) {

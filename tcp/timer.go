@@ -127,7 +127,7 @@ func (t *Table) givesUp(now Time, c *Conn) bool {
 	over := now.Sub(c.stalled) >= c.opts.UserTimeout
 	switch {
 	case !synchronized.has(c.state):
-		return over || c.retries >= synRetries
+		return over || c.retries >= synRetries || !c.active && c.retries >= synAckRetries
 	case c.released && (c.retries >= orphanRetries || c.rtt.rto() >= maxRTO):
 		return true // nobody would hear of it, and a peer that keeps its window closed must not hold it for ever (class E10)
 	}

@@ -23,7 +23,7 @@ const probeSlack = 2 * Millisecond
 // segments have been SACKed" (RFC 8985, section 7.2).
 func (c *Conn) probeable() bool {
 	f := &c.flight
-	return c.sack && c.recovery.kind == recoverNone && !c.ecn.hold && !f.empty() && f.sacked == 0 && f.lost == 0
+	return c.sack && c.state != SynReceived && c.recovery.kind == recoverNone && !c.ecn.hold && !f.empty() && f.sacked == 0 && f.lost == 0
 }
 
 // armProbe sets the timer of the probe, after new data was sent and when some was acknowledged: TLP_calc_PTO of RFC 8985,

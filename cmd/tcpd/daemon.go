@@ -79,6 +79,7 @@ func tcpOptions(c config.TCP) tcp.Options {
 	o.Congestion, o.Pacing = congestions[c.Congestion], pacings[c.Pacing]
 	o.NoDelay = c.NoDelay
 	o.ECN = ecns[c.ECN]
+	o.FastOpen = fastOpens[c.FastOpen]
 	o.UserTimeout = tcp.Duration(c.UserTimeout)
 	o.KeepAlive = tcp.KeepAlive{Enabled: c.KeepAlive.Enabled}
 	if c.KeepAlive.Enabled {
@@ -87,6 +88,10 @@ func tcpOptions(c config.TCP) tcp.Options {
 	}
 	o.ReceiveBuffer, o.SendBuffer = int(c.ReceiveBuffer), int(c.SendBuffer)
 	return o
+}
+
+var fastOpens = map[string]tcp.FastOpen{
+	"off": tcp.FastOpenOff, "server": tcp.FastOpenServer, "client": tcp.FastOpenClient, "both": tcp.FastOpenServer | tcp.FastOpenClient,
 }
 
 var ecns = map[string]tcp.ECN{"accept": tcp.ECNAccept, "off": tcp.ECNOff, "on": tcp.ECNOn}

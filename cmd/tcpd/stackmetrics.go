@@ -85,6 +85,12 @@ var tcpCounters = []struct {
 	{"path_mtu_raised", "Times that a narrow path was taken for a wide one again, after ten minutes.", func(c *tcp.Counters) uint64 { return c.PathMTURaised }},
 	{"cookies_sent", "SYNs answered with a cookie, without a record.", func(c *tcp.Counters) uint64 { return c.CookiesSent }},
 	{"cookies_accepted", "Connections opened by a cookie.", func(c *tcp.Counters) uint64 { return c.CookiesAccepted }},
+	{"fast_open_accepted", "Connections opened by a SYN with a cookie (RFC 7413).", func(c *tcp.Counters) uint64 { return c.FastOpenAccepted }},
+	{"fast_open_refused", "SYNs with a cookie that is not ours, or too old.", func(c *tcp.Counters) uint64 { return c.FastOpenRefused }},
+	{"fast_open_overflows", "SYNs with a cookie when too many connections waited for their clients.", func(c *tcp.Counters) uint64 { return c.FastOpenOverflows }},
+	{"fast_open_sent", "SYNs of ours with data.", func(c *tcp.Counters) uint64 { return c.FastOpenSent }},
+	{"fast_open_fallbacks", "SYNs of ours for Fast Open that were lost, or whose data was not taken.", func(c *tcp.Counters) uint64 { return c.FastOpenFallbacks }},
+	{"fast_open_cookies", "Cookies that servers gave us.", func(c *tcp.Counters) uint64 { return c.FastOpenCookies }},
 	{"resets_suppressed", "Strays not answered with RST because their source sent too many.", func(c *tcp.Counters) uint64 { return c.ResetsSuppressed }},
 	{"replies_suppressed", "Segments in answer to strays that were not sent because of their rate.", func(c *tcp.Counters) uint64 { return c.RepliesSuppressed }},
 }

@@ -5,7 +5,7 @@
 //
 //	times         1.5  +.1  *  1~2  +1~+2, and for calls that block 0...1.5 and +0...1.5
 //	packets       flags of SFRP.UEW or -, seq:end(len), ack, win, urg, [ect0 ect1 ce noecn ect01 tos ttl], ports 1 > 2
-//	options       mss wscale sackOK sack TS FO nop eol, <...> for any
+//	options       mss wscale sackOK sack TS FO nop eol, <...> for any; FO TFO_COOKIE: the cookie that left last
 //	ICMP          < icmp unreachable frag_needed mtu 1400 [1:1001(1000)]
 //	calls         socket bind listen accept connect read recv write send sendto shutdown close fcntl setsockopt
 //	              getsockopt ioctl, with results and errno

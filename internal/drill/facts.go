@@ -10,7 +10,7 @@ import (
 var constants = map[string]int64{
 	"TCP_ESTABLISHED": 1, "TCP_SYN_SENT": 2, "TCP_SYN_RECV": 3, "TCP_FIN_WAIT1": 4, "TCP_FIN_WAIT2": 5, "TCP_TIME_WAIT": 6,
 	"TCP_CLOSE": 7, "TCP_CLOSE_WAIT": 8, "TCP_LAST_ACK": 9, "TCP_LISTEN": 10, "TCP_CLOSING": 11,
-	"TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2, "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8, "TCPI_OPT_ECN_SEEN": 16,
+	"TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2, "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8, "TCPI_OPT_SYN_DATA": 32, "TCPI_OPT_ECN_SEEN": 16,
 	"TCP_INFINITE_SSTHRESH": infiniteSsthresh,
 }
 
@@ -30,7 +30,7 @@ func micros(d tcp.Duration) int64 { return int64(d / tcp.Microsecond) }
 var facts = map[string]func(*tcp.Info) int64{
 	"tcpi_state": func(i *tcp.Info) int64 { return linuxStates[i.State] },
 	"tcpi_options": func(i *tcp.Info) int64 {
-		return truth(i.Timestamps) | truth(i.SACK)<<1 | truth(i.SndScale != 0 || i.RcvScale != 0)<<2 |
+		return truth(i.Timestamps) | truth(i.SACK)<<1 | truth(i.SndScale != 0 || i.RcvScale != 0)<<2 | truth(i.SynData)<<5 |
 			truth(i.ECN)<<3 | truth(i.ECNSeen)<<4
 	},
 	"tcpi_snd_wscale":     func(i *tcp.Info) int64 { return int64(i.SndScale) },

@@ -158,6 +158,10 @@ func (r *run) same(w, g option, c *conversation) bool {
 	if w.kind != g.kind {
 		return false
 	}
+	if w.cookie {
+		r.cookie = slices.Clone(g.raw)
+		return len(g.raw) > 0
+	}
 	if w.kind != optTimestamps {
 		return w.value == g.value && slices.Equal(w.blocks, g.blocks) && slices.Equal(w.raw, g.raw)
 	}

@@ -29,7 +29,7 @@ func (r *run) arrive(p *packet) {
 	}
 	h := header{
 		flow: c.flow, seq: c.peer + p.seq, flags: p.flags, window: uint16(p.window), urgent: uint16(p.urgent), tos: p.net.tos,
-		ttl: p.net.ttl, options: encodeOptions(c.toWire(p.options)),
+		ttl: p.net.ttl, options: encodeOptions(r.withCookie(c.toWire(p.options))),
 	}
 	if p.flags&tcp.ACK != 0 {
 		h.ack = c.iss + p.ack
@@ -86,6 +86,16 @@ func (c *conversation) toWire(list []option) []option {
 	return out
 }
 
+// withCookie puts the Fast Open cookie that left last in the place of TFO_COOKIE.
+func (r *run) withCookie(list []option) []option {
+	for i := range list {
+		if list[i].cookie {
+			list[i].raw = r.cookie
+		}
+	}
+	return list
+}
+
 // stampToWire maps a timestamp that the script says we sent to what was sent.
 func (c *conversation) stampToWire(script uint32) uint32 {
 	if live, ok := c.stamps[script]; ok {
@@ -135,7 +145,10 @@ func (r *run) check(k *ip.Packet, size int) {
 		urgent: int(binary.BigEndian.Uint16(t[18:])), tos: k.TOS, ttl: k.TTL, payload: append([]byte(nil), t[offset:]...),
 	}
 	if s.flags&tcp.SYN != 0 && (!c.knows || c.iss != raw) {
-		c.iss, c.knows, c.written = raw, true, nil
+		if c.knows {
+			c.written = nil
+		}
+		c.iss, c.knows = raw, true
 	}
 	if s.seq = raw - c.iss; raw == 0 && s.flags&tcp.RST != 0 {
 		s.seq = 0 // the answer to a segment without ACK (RFC 9293, section 3.10.7.1)
@@ -170,10 +183,13 @@ func (c *conversation) fromWire(list []option) {
 
 // checkPayload: what leaves is what was written.
 func (r *run) checkPayload(c *conversation, s *segment) {
-	if len(s.payload) == 0 || s.flags&(tcp.SYN|tcp.RST) != 0 {
+	if len(s.payload) == 0 || s.flags&tcp.RST != 0 {
 		return
 	}
 	from := int(s.seq) - 1
+	if s.flags&tcp.SYN != 0 {
+		from++
+	}
 	if from < 0 || from+len(s.payload) > len(c.written) || string(c.written[from:from+len(s.payload)]) != string(s.payload) {
 		r.mismatch("%v carries other bytes than were written", s)
 	}

@@ -172,7 +172,11 @@ func (p *parser) tcpOption() option {
 		return o
 	case "FO":
 		o := option{kind: optFastOpen}
-		if !p.is(",") && !p.is(">") {
+		switch {
+		case p.is(",") || p.is(">"):
+		case p.accept("TFO_COOKIE"):
+			o.cookie = true
+		default:
 			o.raw = p.hex("FO")
 		}
 		return o

@@ -65,6 +65,8 @@ type run struct {
 	sent          []segment // and not yet matched
 	segmenter     ip.Segmenter
 	memory        budget
+	cookie        []byte // of Fast Open, that left last
+	fastOpen      tcp.FastOpen
 	reports       int64 // tcp.EventReport
 
 	event  *event
@@ -99,7 +101,7 @@ type conversation struct {
 func (s *Script) Run(f Family) *Report {
 	r := &run{
 		script: s, family: f, now: epoch, base: epoch, conversations: map[ports]*conversation{}, sockets: map[int64]*socket{},
-		current: ports{s.options.port, remotePort},
+		current: ports{s.options.port, remotePort}, fastOpen: tcp.FastOpenServer | tcp.FastOpenClient,
 	}
 	r.report.head = fmt.Sprintf("%s over %v", s.Name, f)
 	for _, c := range s.init {

@@ -85,6 +85,7 @@ type option struct {
 	val, ecr uint32 // TS
 	blocks   []block
 	raw      []byte // FO cookie, unknown kinds, bytes
+	cookie   bool   // FO TFO_COOKIE: the one that left last
 }
 
 type block struct{ start, end uint32 }

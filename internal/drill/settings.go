@@ -34,6 +34,16 @@ func duration(at func(*tcp.Options) *tcp.Duration) sysctl {
 	}
 }
 
+// fastOpen knows the roles: 1 for clients, 2 for servers. Linux' further bits do without cookies.
+func fastOpen(r *run, v []int64) error {
+	roles := [...]tcp.FastOpen{0, tcp.FastOpenClient, tcp.FastOpenServer, tcp.FastOpenClient | tcp.FastOpenServer}
+	if v[0] < 0 || v[0] >= int64(len(roles)) {
+		return fmt.Errorf("a table opens nothing without a cookie; want 0 to 3")
+	}
+	r.fastOpen = roles[v[0]]
+	return nil
+}
+
 // fixed is a setting that a table has no choice of.
 func fixed(want ...int64) sysctl {
 	return func(_ *run, v []int64) error {
@@ -62,6 +72,7 @@ var sysctls = map[string]sysctl{
 	"tcp_keepalive_probes": func(r *run, v []int64) error { r.defaults.KeepAlive.Count = int(v[0]); return nil },
 	"tcp_rmem":             func(r *run, v []int64) error { r.defaults.ReceiveBuffer = int(v[len(v)-1]); return nil },
 	"tcp_wmem":             func(r *run, v []int64) error { r.defaults.SendBuffer = int(v[len(v)-1]); return nil },
+	"tcp_fastopen":         fastOpen,
 	"tcp_max_syn_backlog":  func(r *run, v []int64) error { r.limits[1] = int(v[0]); return nil },
 	"tcp_max_tw_buckets":   func(r *run, v []int64) error { r.limits[2] = int(v[0]); return nil },
 	"tcp_ecn":              setECN,

@@ -20,6 +20,9 @@ type socket struct {
 	readTo    uint32
 	connected bool // connect has returned 0
 	reported  bool // SO_ERROR was read
+	pending   int  // of TCP_FASTOPEN
+	defers    bool // TCP_FASTOPEN_CONNECT: the SYN waits for what is written
+	deferred  *call
 }
 
 // errnos are the names of errors that scripts may expect, with the table's error that they are of.
@@ -87,7 +90,9 @@ func (r *run) bind(s *socket, c *call) outcome {
 // listen: Linux lets one more connection wait than the backlog says.
 func (r *run) listen(s *socket, c *call) outcome {
 	n, _ := c.args[1].integer()
-	id, err := r.table.Listen(ip.Addr{}, s.bound, tcp.ListenOptions{Options: s.options, Backlog: int(n) + 1})
+	id, err := r.table.Listen(ip.Addr{}, s.bound, tcp.ListenOptions{
+		Options: s.options, Backlog: int(n) + 1, FastOpenPending: s.pending,
+	})
 	if err != nil {
 		return failed(err)
 	}
@@ -122,6 +127,10 @@ func (r *run) connect(s *socket, c *call) outcome {
 		return s.connecting()
 	}
 	a := addresses[r.family]
+	if s.defers && s.deferred == nil && r.table.FastOpenReady(r.now, a.remote) {
+		s.deferred = c
+		return outcome{}
+	}
 	f := tcp.Flow{Local: a.local, Remote: a.remote, LocalPort: s.bound, RemotePort: r.script.options.remotePort}
 	if p, ok := c.args[1].port(); ok {
 		f.RemotePort = p
@@ -183,6 +192,11 @@ func (r *run) read(s *socket, c *call) outcome {
 // write writes text, or the pattern; done is what an earlier attempt of the same call wrote.
 func (r *run) write(s *socket, c *call, done int64) outcome {
 	size, ok := c.args[2].integer()
+	if s.conn == nil {
+		if o, goes := r.openWith(s, c); !goes {
+			return o
+		}
+	}
 	if s.conn == nil || !ok {
 		return refused("ENOTCONN")
 	}
@@ -202,6 +216,8 @@ func (r *run) write(s *socket, c *call, done int64) outcome {
 	switch {
 	case err != nil && total == 0:
 		return failed(err)
+	case total == size && s.opensWith(c):
+		return outcome{number: total, blocks: true, partial: true}
 	case err != nil || total == size || s.nonblock && total > 0:
 		return outcome{number: total}
 	case total > 0:

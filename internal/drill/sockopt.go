@@ -26,6 +26,16 @@ func (r *run) setsockopt(s *socket, c *call) outcome {
 		if s.conn != nil {
 			r.table.SetNoDelay(r.now, s.conn, o.NoDelay)
 		}
+	case "TCP_FASTOPEN":
+		s.pending = int(n)
+		o.FastOpen |= r.fastOpen & tcp.FastOpenServer
+		if s.listening {
+			r.table.SetListenOptions(s.listener, *o)
+			r.table.SetFastOpenPending(s.listener, s.pending)
+		}
+	case "TCP_FASTOPEN_CONNECT":
+		s.defers = n != 0
+		o.FastOpen |= r.fastOpen & tcp.FastOpenClient
 	case "TCP_CORK":
 		if s.conn == nil {
 			return refused("EOPNOTSUPP")
