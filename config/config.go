@@ -67,6 +67,7 @@ type TCP struct {
 	NoDelay       bool
 	ECN           string // one of ECNs
 	FastOpen      string // one of FastOpens
+	MTUProbing    string // one of MTUProbings
 	KeepAlive     KeepAlive
 	UserTimeout   time.Duration // 0: none
 	ReceiveBuffer ByteSize      // largest; 0: automatic
@@ -81,6 +82,9 @@ var Pacings = []string{"auto", "on", "off"}
 
 // FastOpens are the values of tcp.fast_open.
 var FastOpens = []string{"off", "server", "client", "both"}
+
+// MTUProbings are the values of tcp.mtu_probing.
+var MTUProbings = []string{"off", "blackhole", "on"}
 
 // ECNs are the values of tcp.ecn.
 var ECNs = []string{"off", "accept", "on"}

@@ -66,8 +66,9 @@ func TestDefault(t *testing.T) {
 		},
 		Limits: Limits{Connections: 1_000_000, HalfOpen: 4096, Memory: 512 << 20},
 		TCP: TCP{
-			Congestion: "cubic", Pacing: "auto", NoDelay: true, ECN: "accept", FastOpen: "off", UserTimeout: 15 * time.Minute,
-			KeepAlive: KeepAlive{Enabled: true, Idle: 2 * time.Hour, Interval: 75 * time.Second, Count: 9},
+			Congestion: "cubic", Pacing: "auto", NoDelay: true, ECN: "accept", FastOpen: "off", MTUProbing: "blackhole",
+			UserTimeout: 15 * time.Minute,
+			KeepAlive:   KeepAlive{Enabled: true, Idle: 2 * time.Hour, Interval: 75 * time.Second, Count: 9},
 		},
 		Log:      Log{Level: "info", Format: "auto"},
 		Control:  Control{Socket: "/run/tcpd/control.sock"},

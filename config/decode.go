@@ -89,6 +89,7 @@ func (d *decoder) tcp(t *TCP) field {
 		"nodelay":        value(d, &t.NoDelay, parseBool),
 		"ecn":            value(d, &t.ECN, choice(ECNs)),
 		"fast_open":      value(d, &t.FastOpen, choice(FastOpens)),
+		"mtu_probing":    value(d, &t.MTUProbing, choice(MTUProbings)),
 		"keepalive":      d.keepAlive(&t.KeepAlive),
 		"user_timeout":   value(d, &t.UserTimeout, parseDuration),
 		"receive_buffer": value(d, &t.ReceiveBuffer, parseBuffer),

@@ -79,6 +79,7 @@ func (t TCP) lines() []string {
 		fmt.Sprintf("nodelay: %t", t.NoDelay),
 		"ecn: " + strconv.Quote(t.ECN),
 		"fast_open: " + strconv.Quote(t.FastOpen),
+		"mtu_probing: " + strconv.Quote(t.MTUProbing),
 		"keepalive: " + t.KeepAlive.String(),
 		"user_timeout: " + duration(t.UserTimeout),
 		"receive_buffer: " + autoSize(t.ReceiveBuffer),

@@ -239,6 +239,7 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 func (t *Table) synAcked(now Time, c *Conn, s *segment) {
 	c.heard = now
 	c.synDue = false
+	t.startSearch(now, c)
 	c.startSending(now, int(c.retries))
 	t.ackSyn(c, s.ack)
 	t.learnFast(now, c, s)

@@ -279,6 +279,11 @@ func (c *checker) conn(conn *Conn) {
 		c.ended(conn)
 		return
 	}
+	if conn.search != 0 {
+		s := c.t.searchOf(conn)
+		c.require(s.low <= s.high && s.high <= s.limit && (s.size == 0 || s.low < s.size && s.size <= s.high),
+			"%v: a search with %+v", conn.flow, *s)
+	}
 	c.require(conn.failure == 0, "%v: failed (%v) and still found", conn.flow, conn.Err())
 	c.require(conn.state != Closed && conn.state != TimeWait, "%v: found in %v", conn.flow, conn.state)
 	c.sender(conn)

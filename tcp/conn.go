@@ -42,6 +42,7 @@ type Conn struct {
 	*busy                     // what it needs while something is under way; see engage
 	peerMSS   uint16
 	pathMTU   uint16
+	search    uint32 // for the path MTU; see mtuSearch
 
 	timestamps bool
 	sack       bool

@@ -27,6 +27,9 @@ type Counters struct {
 	TimeWaitEvicted         uint64
 	TimeWaitRefused         uint64
 	PathMTUReduced          uint64
+	BlackHoles              uint64 // times that large segments seemed to vanish (RFC 8899)
+	MTUProbes               uint64 // segments larger than the path is known to carry
+	MTUProbesLost           uint64
 	PathMTURaised           uint64 // tried larger again, after ten minutes
 	RepliesSuppressed       uint64
 	ResetsSuppressed        uint64 // RSTs that a source would have had too many of

@@ -20,6 +20,7 @@ const (
 	sacked        fate = 1 << iota // the peer holds it
 	lost                           // deemed lost and not yet transmitted again
 	retransmitted                  // transmitted more than once
+	probing                        // a segment larger than the path is known to carry
 )
 
 func (s *sent) len() int { return s.end.Sub(s.start) }
@@ -49,16 +50,16 @@ func (f *flight) account(s *sent, sign int) {
 	}
 }
 
-// push records the first transmission of x.
-func (f *flight) push(x span, now Time) {
+// push records the first transmission of x; as is 0, or probing.
+func (f *flight) push(x span, now Time, as fate) {
 	f.pipe += x.len()
 	if n := len(f.list); n > 0 {
-		if last := &f.list[n-1]; last.fate == 0 && (last.at == now || n >= maxFlight) {
+		if last := &f.list[n-1]; last.fate|as == 0 && (last.at == now || n >= maxFlight) {
 			last.end, last.at = x.end, now
 			return
 		}
 	}
-	f.list = append(f.list, sent{start: x.start, end: x.end, at: now})
+	f.list = append(f.list, sent{start: x.start, end: x.end, at: now, fate: as})
 }
 
 // resent records that x, the beginning of record i, was transmitted again.
@@ -66,7 +67,7 @@ func (f *flight) resent(i int, x span, now Time) {
 	f.split(i, x.end)
 	s := &f.list[i]
 	f.account(s, -1)
-	s.fate = s.fate&^lost | retransmitted
+	s.fate = s.fate&^(lost|probing) | retransmitted
 	s.at = now
 	f.account(s, 1)
 }

@@ -27,6 +27,9 @@ func (t *Table) recoverFromTimeout(now Time, c *Conn) {
 	if first || c.retries > 1 {
 		c.recovery.forward = forwardFirst
 	}
+	if c.search != 0 {
+		t.searchOf(c).size = 0 // what a probe would have told is lost with the rest
+	}
 	c.flight.reneged()
 	c.loseAll(now)
 	c.snd.dupAcks, c.away = 0, 0

@@ -309,6 +309,7 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 	if !h.again { // Karn: who knows which one it answers
 		c.rtt.sample(now.Sub(h.sentAt))
 	}
+	t.startSearch(now, c)
 	c.startSending(now, int(h.retries))
 	t.counters.Accepted++
 	if h.ecn {

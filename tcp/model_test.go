@@ -165,7 +165,7 @@ func TestFlight_againstASlice(t *testing.T) {
 			switch r.below(7) {
 			case 0, 1:
 				n := int(r.below(3000)) + 1
-				f.push(span{nxt, nxt.Add(n)}, now)
+				f.push(span{nxt, nxt.Add(n)}, now, 0)
 				nxt = nxt.Add(n)
 				model = append(model, make([]fate, n)...)
 			case 2:

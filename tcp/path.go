@@ -17,8 +17,9 @@ type pathEntry struct {
 }
 
 type pathMTU struct {
-	mtu     uint16
-	expires Time
+	mtu      uint16
+	searched bool // found by a search, no router said it
+	expires  Time
 }
 
 // pathMTU returns the MTU of the path to a destination.
@@ -30,7 +31,11 @@ func (t *Table) pathMTU(now Time, to ip.Addr) uint16 {
 	return link
 }
 
-func (t *Table) rememberPath(now Time, to ip.Addr, mtu uint16) {
+func (t *Table) rememberPath(now Time, to ip.Addr, mtu uint16) { t.keepPath(now, to, mtu, false) }
+
+func (t *Table) rememberSearched(now Time, to ip.Addr, mtu uint16) { t.keepPath(now, to, mtu, true) }
+
+func (t *Table) keepPath(now Time, to ip.Addr, mtu uint16, searched bool) {
 	p := &t.paths
 	if p.mtu == nil {
 		p.mtu = make(map[ip.Addr]pathMTU)
@@ -43,7 +48,7 @@ func (t *Table) rememberPath(now Time, to ip.Addr, mtu uint16) {
 		}
 		p.order.push(pathEntry{to, expires})
 	}
-	p.mtu[to] = pathMTU{mtu, expires}
+	p.mtu[to] = pathMTU{mtu, searched, expires}
 }
 
 // forget takes out what is too old to be believed.
@@ -67,7 +72,15 @@ func (p *pathCache) forget(now Time) {
 // too big, a router says so again: "the PMTU estimate is set to the MTU of the associated link" (RFC 1191, section 6.3; RFC
 // 8201, section 4).
 func (t *Table) followPath(now Time, c *Conn) {
+	if c.search != 0 {
+		t.searchPath(now, c)
+		return
+	}
 	if len(t.paths.mtu) == 0 && int(c.pathMTU) >= min(t.cfg.MTU, 65535) {
+		return
+	}
+	if p := t.paths.mtu[c.flow.Remote]; p.searched && now < p.expires && c.opts.MTUProbing != MTUProbingOff {
+		t.beginSearch(now, c, p.mtu, p.expires)
 		return
 	}
 	switch m := t.pathMTU(now, c.flow.Remote); {
@@ -151,10 +164,19 @@ func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 	if c.state == SynSent {
 		return t.synTooBig(now, c, mtu)
 	}
-	if mtu >= int(c.pathMTU) || !synchronized.has(c.state) || !c.sentMore(quoted, mtu) {
+	largest := c.pathMTU
+	if c.search != 0 {
+		largest = max(largest, t.searchOf(c).size)
+	}
+	if mtu >= int(largest) || !synchronized.has(c.state) || !c.sentMore(quoted, mtu) {
 		return DropPathMTU
 	}
 	t.rememberPath(now, c.flow.Remote, uint16(mtu))
+	if c.search != 0 {
+		t.probeVanished(c, c.flight.search(quoted))
+		t.limitSearch(now, c)
+		mtu = min(mtu, int(c.pathMTU))
+	}
 	old := int(c.snd.mss)
 	c.setPathMTU(uint16(mtu))
 	t.counters.PathMTUReduced++

@@ -88,6 +88,9 @@ func (t *Table) detectLoss(now Time, c *Conn) bool {
 			continue
 		}
 		if left := s.at.Add(r.rtt + reo).Sub(now); left <= 0 {
+			if t.probeVanished(c, i) {
+				continue
+			}
 			c.lose(now, i)
 			found = true
 		} else {

@@ -21,6 +21,9 @@ const dupThresh = 3
 // respond lets loss detection, the undoing of what was done in vain, and congestion control see an acknowledgement.
 func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	t.probeAcked(now, c, s.ack, d)
+	if c.search != 0 {
+		t.probeArrived(c)
+	}
 	if c.sack {
 		c.rack.update(d)
 		c.reorder.seen = c.reorder.seen || d.reordered
@@ -76,6 +79,9 @@ func (t *Table) detectLossByDuplicates(now Time, c *Conn, d *delivery) bool {
 	// (RFC 6582, section 3.2, step 1).
 	third := c.snd.dupAcks == dupThresh && d.duplicate && c.recovery.kind == recoverNone && c.recovery.until.Less(c.snd.una)
 	if !partial && !third {
+		return false
+	}
+	if third && t.probeVanished(c, 0) {
 		return false
 	}
 	if third {

@@ -17,6 +17,9 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 	}
 	c.stopTimer(timerPace)
 	t.followPath(now, c)
+	if c.search != 0 && t.emitMTUProbe(now, c, out) {
+		return true
+	}
 	if i, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.list[i].len()) {
 		if c.release <= now {
 			t.emitLost(now, c, i, out)
@@ -25,7 +28,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		t.hold(c)
 	} else if n, fin := c.sendable(now); n > 0 || fin {
 		if c.release <= now {
-			t.emitNew(now, c, n, fin, out)
+			t.emitNew(now, c, n, fin, int(c.segmentPayload()), 0, out)
 			return true
 		}
 		t.hold(c)
@@ -160,10 +163,9 @@ func (c *Conn) acknowledged() {
 	c.stopTimer(timerDelayedAck)
 }
 
-// emitNew sends n bytes from SND.NXT on, and the FIN.
-func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, out *ip.Outgoing) {
+// emitNew sends n bytes from SND.NXT on in segments of mss, and the FIN.
+func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, mss int, as fate, out *ip.Outgoing) {
 	x := span{c.snd.nxt, c.snd.nxt.Add(n)}
-	mss := int(c.segmentPayload())
 	t.transmit(now, c, x, fin, true, mss, out)
 	if n%mss != 0 {
 		c.snd.small = x.end
@@ -174,7 +176,7 @@ func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, out *ip.Outgoing) {
 	}
 	c.snd.nxt = x.end
 	f := &c.flight
-	f.push(x, now)
+	f.push(x, now, as)
 	c.rate.mark(now, &f.list[len(f.list)-1], x.len(), c.inflight())
 	c.pace(now, n)
 	c.prr.out += n

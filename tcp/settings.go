@@ -9,6 +9,7 @@ type Options struct {
 	TrafficClass  uint8 // DSCP in the upper six bits (RFC 9293, MUST-48); the two of ECN are not the application's
 	ECN           ECN
 	FastOpen      FastOpen
+	MTUProbing    MTUProbing
 	KeepAlive     KeepAlive
 	UserTimeout   Duration // give up when data stays unacknowledged for so long (RFC 5482); 0: 15 minutes
 	ReceiveBuffer int      // bytes at most; the buffer grows to it with need. 0: 6 MiB

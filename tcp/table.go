@@ -44,6 +44,7 @@ type Table struct {
 
 	resets      buckets // of strays
 	fastServers fastServers
+	searches    slab[mtuSearch]
 
 	recorders   recorders
 	generations []uint32 // of each slot, how many connections have had it
@@ -264,6 +265,7 @@ func (t *Table) free(c *Conn) {
 	t.wheel.cancel(c.slot)
 	c.live, c.queued = false, false
 	t.disengage(c)
+	t.endSearch(c)
 	if c.cc.bbr != nil {
 		t.bbrs.put(c.cc.bbr.index)
 		c.cc.bbr = nil

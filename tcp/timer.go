@@ -104,6 +104,7 @@ func (t *Table) retransmitTimeout(now Time, c *Conn) {
 	c.stats.timeouts++
 	t.counters.Timeouts++
 	if synchronized.has(c.state) {
+		t.suspectBlackHole(now, c)
 		t.recoverFromTimeout(now, c)
 	} else {
 		c.synDue = true

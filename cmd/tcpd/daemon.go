@@ -80,6 +80,7 @@ func tcpOptions(c config.TCP) tcp.Options {
 	o.NoDelay = c.NoDelay
 	o.ECN = ecns[c.ECN]
 	o.FastOpen = fastOpens[c.FastOpen]
+	o.MTUProbing = mtuProbings[c.MTUProbing]
 	o.UserTimeout = tcp.Duration(c.UserTimeout)
 	o.KeepAlive = tcp.KeepAlive{Enabled: c.KeepAlive.Enabled}
 	if c.KeepAlive.Enabled {
@@ -92,6 +93,10 @@ func tcpOptions(c config.TCP) tcp.Options {
 
 var fastOpens = map[string]tcp.FastOpen{
 	"off": tcp.FastOpenOff, "server": tcp.FastOpenServer, "client": tcp.FastOpenClient, "both": tcp.FastOpenServer | tcp.FastOpenClient,
+}
+
+var mtuProbings = map[string]tcp.MTUProbing{
+	"off": tcp.MTUProbingOff, "blackhole": tcp.MTUProbingBlackHole, "on": tcp.MTUProbingOn,
 }
 
 var ecns = map[string]tcp.ECN{"accept": tcp.ECNAccept, "off": tcp.ECNOff, "on": tcp.ECNOn}

@@ -44,6 +44,15 @@ func fastOpen(r *run, v []int64) error {
 	return nil
 }
 
+func mtuProbing(r *run, v []int64) error {
+	choices := [...]tcp.MTUProbing{tcp.MTUProbingOff, tcp.MTUProbingBlackHole, tcp.MTUProbingOn}
+	if v[0] < 0 || v[0] >= int64(len(choices)) {
+		return fmt.Errorf("want 0 to 2")
+	}
+	r.defaults.MTUProbing = choices[v[0]]
+	return nil
+}
+
 // fixed is a setting that a table has no choice of.
 func fixed(want ...int64) sysctl {
 	return func(_ *run, v []int64) error {
@@ -72,6 +81,7 @@ var sysctls = map[string]sysctl{
 	"tcp_keepalive_probes": func(r *run, v []int64) error { r.defaults.KeepAlive.Count = int(v[0]); return nil },
 	"tcp_rmem":             func(r *run, v []int64) error { r.defaults.ReceiveBuffer = int(v[len(v)-1]); return nil },
 	"tcp_wmem":             func(r *run, v []int64) error { r.defaults.SendBuffer = int(v[len(v)-1]); return nil },
+	"tcp_mtu_probing":      mtuProbing,
 	"tcp_fastopen":         fastOpen,
 	"tcp_max_syn_backlog":  func(r *run, v []int64) error { r.limits[1] = int(v[0]); return nil },
 	"tcp_max_tw_buckets":   func(r *run, v []int64) error { r.limits[2] = int(v[0]); return nil },
@@ -82,8 +92,9 @@ var sysctls = map[string]sysctl{
 	"tcp_rfc1337": fixed(1), "tcp_abort_on_overflow": fixed(0), "tcp_no_metrics_save": fixed(1),
 	"tcp_slow_start_after_idle": fixed(1), "tcp_moderate_rcvbuf": fixed(1), "tcp_invalid_ratelimit": fixed(500),
 	"tcp_adv_win_scale": fixed(0, 1), "tcp_min_snd_mss": fixed(48), "tcp_autocorking": fixed(0), "ip_no_pmtu_disc": fixed(0),
-	"tcp_orphan_retries": fixed(0, 8), "tcp_retrans_collapse": fixed(0), "tcp_mtu_probing": fixed(0),
-	"tcp_retries2": fixed(15), "tcp_syncookies": fixed(1), "tcp_frto": fixed(1, 2), "tcp_early_retrans": fixed(3),
+	"tcp_orphan_retries": fixed(0, 8), "tcp_retrans_collapse": fixed(0), "tcp_base_mss": fixed(1024), "tcp_probe_threshold": fixed(8),
+	"tcp_probe_interval": fixed(600),
+	"tcp_retries2":       fixed(15), "tcp_syncookies": fixed(1), "tcp_frto": fixed(1, 2), "tcp_early_retrans": fixed(3),
 	"tcp_recovery": fixed(1), "tcp_reordering": fixed(3),
 }
 
