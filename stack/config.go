@@ -22,6 +22,8 @@ type Config struct {
 	// Options are those of connections that are given none.
 	Options tcp.Options
 	Limits  Limits
+	// Recorder: connections keep their last segments, for Stack.Conn; see Stack.SetRecorder.
+	Recorder bool
 	// Clock is the machine's when nil, with the timers of package time; see FineClock.
 	Clock Clock
 	// Log is written to rarely, never for each packet. Nil: nothing is written.
@@ -109,6 +111,7 @@ func (c *Config) tableConfig(shard, n int, memory tcp.Memory) tcp.Config {
 		HalfOpen:    share(c.Limits.HalfOpen, n),
 		TimeWait:    share(c.Limits.TimeWait, n),
 		Memory:      memory,
+		Recorders:   recorders(c.Recorder, c.Limits.Memory, n),
 	}
 }
 

@@ -43,6 +43,7 @@ type Stack struct {
 	ports     uint64 // state of the choice of ports for Listen
 	err       error
 	closed    bool
+	recorder  bool
 	done      chan struct{}
 }
 
@@ -71,7 +72,7 @@ func newStack(cfg Config) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{
-		link: cfg.Link, clock: cfg.Clock, log: sampled(cfg.Log), addresses: own, hash: newHasher(cfg.Secret),
+		link: cfg.Link, clock: cfg.Clock, log: sampled(cfg.Log), addresses: own, hash: newHasher(cfg.Secret), recorder: cfg.Recorder,
 		memory: newBudget(cfg.Limits.Memory), sources: newSources(cfg.Limits.PerSource), options: cfg.Options,
 		listeners: make(map[*Listener]struct{}), ports: mix(cfg.Seed, 5),
 		drained: make(chan struct{}, 1), done: make(chan struct{}),
@@ -161,6 +162,9 @@ func (s *Stack) SetLimits(l Limits) {
 		sh.table.SetLimits(share(l.Connections, n), share(l.HalfOpen, n), share(l.TimeWait, n))
 		sh.mu.Unlock()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setRecorders()
 }
 
 // Done is closed when the stack has ended: after Close, or when the link failed. Err tells which.

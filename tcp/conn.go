@@ -12,7 +12,6 @@ type Conn struct {
 
 	flow     Flow
 	slot     uint32
-	recorder uint32 // its number, plus one; see Table.recorder
 	state    State
 	live     bool // the record is in use
 	detached bool // the table no longer finds it: closed, or TIME-WAIT goes on in a small record
@@ -60,6 +59,7 @@ type Conn struct {
 	rcvUp                                      Seq // RCV.UP: the number behind the last urgent byte; it stands where there is room
 	stats                                      connStats
 	limits                                     limits
+	recorder                                   uint32 // its number, plus one; see Table.recorder
 }
 
 // sender is the sending half.

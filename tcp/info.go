@@ -48,6 +48,7 @@ type Info struct {
 	AppLimited, WindowLimited  Duration
 	CwndLimited, BufferLimited Duration
 	PacingLimited              Duration
+	MemoryLimited              Duration
 
 	DeliveryRate   uint64 // bytes per second, of the latest sample; 0: none yet
 	RateAppLimited bool   // it was measured while the application limited it
@@ -103,10 +104,23 @@ func (t *Table) Info(now Time, c *Conn) Info {
 	return i
 }
 
+// OutOfOrder is an application call: the ranges that c has received beyond a hole, in order. Numbers are relative: the peer's
+// SYN has number 0.
+func (t *Table) OutOfOrder(c *Conn) []Range {
+	var list []Range
+	for _, x := range c.ahead {
+		list = append(list, Range{x.start - c.rcv.irs, x.end - c.rcv.irs})
+	}
+	return list
+}
+
+// Options is an application call: what c was told, or took by default.
+func (t *Table) Options(c *Conn) Options { return *c.opts }
+
 func (i *Info) limits(spent [numLimits]Duration, now Limit) {
 	i.Limit = now
 	i.AppLimited, i.WindowLimited = spent[LimitApp], spent[LimitWindow]
 	i.CwndLimited, i.BufferLimited = spent[LimitCwnd], spent[LimitBuffer]
-	i.PacingLimited = spent[LimitPacing]
-	i.Busy = i.PacingLimited + i.AppLimited + i.WindowLimited + i.CwndLimited + i.BufferLimited
+	i.PacingLimited, i.MemoryLimited = spent[LimitPacing], spent[LimitMemory]
+	i.Busy = i.MemoryLimited + i.PacingLimited + i.AppLimited + i.WindowLimited + i.CwndLimited + i.BufferLimited
 }

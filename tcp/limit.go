@@ -11,11 +11,12 @@ const (
 	LimitCwnd                // the congestion window
 	LimitBuffer              // the application waits for room in the send buffer
 	LimitPacing              // the pacing rate
+	LimitMemory              // the application waits for room, and the memory budget is nearly used up
 	numLimits
 )
 
 func (l Limit) String() string {
-	return [...]string{"idle", "application", "receive window", "congestion window", "send buffer", "pacing"}[l]
+	return [...]string{"idle", "application", "receive window", "congestion window", "send buffer", "pacing", "memory"}[l]
 }
 
 // limits adds up how long each of them held.
@@ -26,8 +27,12 @@ type limits struct {
 }
 
 // note is called when c has nothing to send for the moment.
-func (l *limits) note(now Time, c *Conn) {
-	if k := c.limitedBy(); k != l.now || l.since == 0 {
+func (l *limits) note(now Time, c *Conn, m Memory) {
+	k := c.limitedBy()
+	if k == LimitBuffer && m.Pressure() {
+		k = LimitMemory
+	}
+	if k != l.now || l.since == 0 {
 		l.stop(now)
 		l.now, l.since = k, now
 	}

@@ -52,3 +52,20 @@ func TestLimit_sendBuffer(t *testing.T) {
 		}
 	})
 }
+
+func TestLimit_memory(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(sacking)
+		c.memory.pressure = true
+		n, err := c.table.Write(c.now, c.conn, make([]byte, 50_000))
+		if n >= 50_000 || err != nil {
+			c.Fatalf("wrote %d, %v", n, err)
+		}
+		c.settle()
+		c.advance(5 * Millisecond)
+		if i := c.table.Info(c.now, c.conn); i.Limit != LimitMemory || i.MemoryLimited != 5*Millisecond || i.Busy != 5*Millisecond {
+			c.Errorf("limited by the %v, for %d us of %d", i.Limit, i.MemoryLimited/Microsecond, i.Busy/Microsecond)
+		}
+		c.discard()
+	})
+}

@@ -403,3 +403,23 @@ func BenchmarkRecorder(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkList is a page of 64 slots among 100,000 connections: so long a list holds a shard's lock.
+func BenchmarkList(b *testing.B) {
+	t := NewTable(Config{})
+	for i := range uint32(100_000) {
+		f := flow4
+		f.Local[15], f.RemotePort, f.LocalPort = byte(i>>16), uint16(i), 80
+		if _, err := t.newConn(Time(Second), &f, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var page []Info
+	at, more := Cursor{}, true
+	b.ReportAllocs()
+	for b.Loop() {
+		if page, at, more = t.List(Time(Second), at, 64, page[:0]); !more {
+			at = Cursor{}
+		}
+	}
+}

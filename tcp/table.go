@@ -46,9 +46,6 @@ type Table struct {
 	fastServers fastServers
 	searches    slab[mtuSearch]
 
-	recorders   recorders
-	generations []uint32 // of each slot, how many connections have had it
-
 	standing bool // a queue stands in front of us; see SetStanding
 
 	seg     segment // scratch of Arrive
@@ -56,6 +53,9 @@ type Table struct {
 	options optionWriter
 	head    [ip.HeaderLen6 + maxHeaderLen]byte
 	payload [][]byte
+
+	recorders   recorders
+	generations []uint32 // of each slot, how many connections have had it
 }
 
 // ref is what a flow stands for: a kind and the number of the record; 0 for nothing.

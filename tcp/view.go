@@ -48,12 +48,3 @@ func (v *View) End() Seq {
 	s := segment{seq: v.Seq, flags: v.Flags, payload: v.Payload}
 	return s.end()
 }
-
-// OutOfOrder is an application call: the ranges that c has received beyond a hole, in order.
-func (t *Table) OutOfOrder(c *Conn) []Range {
-	var list []Range
-	for _, x := range c.ahead {
-		list = append(list, Range{x.start, x.end})
-	}
-	return list
-}
