@@ -11,6 +11,7 @@ func (t *Table) Check() error {
 	c.rings()
 	c.busies()
 	c.recorders()
+	c.growths()
 	c.optionSets()
 	c.bbrs()
 	c.listeners()
@@ -151,6 +152,25 @@ func (h *flowTable) count() int {
 		}
 	}
 	return n
+}
+
+// growths: the same of what congestion control remembers.
+func (c *checker) growths() {
+	t, used, charged := c.t, 0, 0
+	c.require(t.fresh == growth{}, "what connections without losses share is not empty: %+v", t.fresh)
+	for slot := range t.conns.next {
+		conn := t.conns.at(slot)
+		if !conn.live || conn.cc.growth == &t.fresh {
+			continue
+		}
+		used++
+		if conn.cc.growth.charged {
+			charged++
+		}
+		c.require(t.growths.at(conn.cc.growth.index) == conn.cc.growth, "%v: remembers what is not its own", conn.flow)
+	}
+	c.require(charged == t.nGrowths, "%d records of growth are charged, counted %d", charged, t.nGrowths)
+	c.require(used+len(t.growths.free) == int(t.growths.next), "%d records of growth, %d in use, %d free", t.growths.next, used, len(t.growths.free))
 }
 
 // pages: each page belongs to one stream or is free, and the streams' counts are right.

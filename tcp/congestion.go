@@ -58,9 +58,7 @@ type window struct {
 	algorithm      Congestion
 	limited        bool // the window was what kept us from sending more, since the last acknowledgement
 	bbr            *bbr // with BBR, in the table's slab
-	reno           reno
-	cubic          cubic
-	hystart        hystart
+	*growth             // see remembers
 	usage          usage
 }
 
@@ -104,7 +102,7 @@ func initialWindow(mss uint32) uint32 { return min(10*mss, max(2*mss, 14600)) }
 
 // init begins with the initial window. b is the record of BBR, nil with another algorithm.
 func (w *window) init(a Congestion, mss uint32, b *bbr) {
-	*w = window{cwnd: initialWindow(mss), ssthresh: infiniteSsth, mss: mss, algorithm: a, bbr: b}
+	*w = window{cwnd: initialWindow(mss), ssthresh: infiniteSsth, mss: mss, algorithm: a, bbr: b, growth: w.growth}
 }
 
 func (w *window) set(cwnd uint32) { w.cwnd = min(max(cwnd, w.mss), maxCwnd) }

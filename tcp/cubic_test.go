@@ -10,7 +10,7 @@ func TestCubic_curve(t *testing.T) {
 	for _, mss := range []uint32{48, 536, 1448, 8948} {
 		for _, segments := range []float64{2, 3, 7, 10, 33.3, 100, 1000, 70000} {
 			before := uint32(segments * float64(mss))
-			w := window{cwnd: before, mss: mss}
+			w := window{cwnd: before, mss: mss, growth: &growth{}}
 			c := &w.cubic
 			w.cwnd = c.reduced(0, &w)
 			c.begin(Time(Second), &w)
@@ -30,7 +30,7 @@ func TestCubic_curve(t *testing.T) {
 
 // After a time-out the curve begins at the window in which congestion avoidance begins: K is zero (RFC 9438, section 4.8).
 func TestCubic_afterTimeout(t *testing.T) {
-	w := window{mss: 1000}
+	w := window{mss: 1000, growth: &growth{}}
 	w.cwnd, w.ssthresh = 40_000, infiniteSsth
 	lossBased{}.timeout(0, &w, true, 40_000)
 	if w.cwnd != 1000 || w.ssthresh != 28_000 {

@@ -154,6 +154,7 @@ func (t *Table) echoed(now Time, c *Conn, s *segment, d *delivery) bool {
 func (t *Table) reduceForMark(now Time, c *Conn, d *delivery) {
 	e := &c.ecn
 	c.undo = undo{}
+	t.remembers(c)
 	before, mss := c.cc.cwnd, c.cc.mss
 	c.cc.control().marked(now, &c.cc, c.snd.nxt.Sub(c.snd.una)+d.acked)
 	small := before < 3*mss && c.cc.ssthresh <= 2*mss

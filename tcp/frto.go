@@ -16,6 +16,7 @@ const forwardLimit = 2
 // recoverFromTimeout takes everything in flight for lost (RFC 5681, section 3.1). A time-out in a fast recovery does not reduce
 // ssthresh a second time for the same flight, as in Linux.
 func (t *Table) recoverFromTimeout(now Time, c *Conn) {
+	t.remembers(c)
 	first := c.recovery.kind == recoverNone
 	if first {
 		c.undo.remember(c, true)

@@ -109,5 +109,7 @@ func (lossBased) restart(now Time, w *window, idle, rto Duration) {
 	for ; idle > rto && w.cwnd > floor; idle -= rto {
 		w.cwnd = max(w.cwnd/2, floor)
 	}
-	w.hystart = hystart{}
+	if w.hystart.started {
+		w.hystart = hystart{}
+	}
 }

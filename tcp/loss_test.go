@@ -255,6 +255,7 @@ func TestLoss_idleTimeCountsOnce(t *testing.T) {
 		c.accepted(plain)
 		c.send(seg{flags: ACK, seq: 1, ack: 1, win: closed})
 		start := c.now
+		c.table.remembers(c.conn)
 		c.conn.cc.cubic.epoch = start
 		c.write(1, 100)
 		for range 20 {

@@ -46,6 +46,9 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	case !c.cc.metered() && d.acked+d.sacked > 0, !over && !fast && !echoed && d.acked > 0:
 		t.acked = d.growth()
 		t.acked.recovering = fast
+		if c.cc.grows(t.acked.flight) {
+			t.remembers(c)
+		}
 		c.cc.control().acked(now, &c.cc, &t.acked)
 		c.cc.limited = false
 	case !over && fast && c.cc.metered():
@@ -124,6 +127,7 @@ func (t *Table) enterRecovery(now Time, c *Conn, d *delivery) {
 	if c.recovery.kind != recoverNone {
 		return
 	}
+	t.remembers(c)
 	c.undo.remember(c, false)
 	c.recovery = recovery{kind: recoverFast, until: c.snd.nxt, first: true}
 	c.tlp = lossProbe{}

@@ -12,25 +12,28 @@ import (
 // Methods are events in (Arrive, Advance, Unreachable, SetMTU), application calls, and polls out (Poll, Deadline, Events).
 // After events and calls the runtime polls until Poll returns false.
 type Table struct {
-	cfg     Config
-	secret  secret
-	random  random
-	pool    pool
-	flows   flowTable
-	conns   slab[Conn]
-	busies  slab[busy]
-	idle    busy // of every connection that has none of its own; nothing is written here
-	sets    optionSets
-	bbrs    slab[bbr]
-	halves  slab[half]
-	waits   timeWaits
-	paths   pathCache
-	wheel   wheel // of connections
-	due     []uint32
-	nConns  int
-	nBBR    int
-	nHalves int
-	nBusies int // those charged
+	cfg      Config
+	secret   secret
+	random   random
+	pool     pool
+	flows    flowTable
+	conns    slab[Conn]
+	busies   slab[busy]
+	idle     busy // of every connection that has none of its own; nothing is written here
+	sets     optionSets
+	bbrs     slab[bbr]
+	growths  slab[growth]
+	fresh    growth // of every connection that has none of its own; nothing is written here
+	halves   slab[half]
+	waits    timeWaits
+	paths    pathCache
+	wheel    wheel // of connections
+	due      []uint32
+	nConns   int
+	nBBR     int
+	nHalves  int
+	nGrowths int // those charged
+	nBusies  int // those charged
 
 	halfWheel wheel
 	listeners []listener
@@ -228,6 +231,7 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 		flow: *f, slot: i, live: true, opts: t.sets.of(o.withDefaults()), busy: &t.idle,
 		born: now, heard: now, lastSent: now, stalled: now,
 	}
+	c.cc.growth = &t.fresh
 	c.rcv.max = uint32(c.opts.ReceiveBuffer)
 	c.pathMTU = t.pathMTU(now, f.Remote)
 	c.tsOffset = t.secret.timestampOffset(f)
@@ -266,6 +270,7 @@ func (t *Table) free(c *Conn) {
 	c.live, c.queued = false, false
 	t.disengage(c)
 	t.endSearch(c)
+	t.forgets(c)
 	if c.cc.bbr != nil {
 		t.bbrs.put(c.cc.bbr.index)
 		c.cc.bbr = nil

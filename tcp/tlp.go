@@ -94,6 +94,7 @@ func (t *Table) probeAcked(now Time, c *Conn, ack Seq, d *delivery) {
 	case c.tlp.end.Less(ack):
 		// "Repaired the single loss": no report of a duplicate came before newer data was acknowledged.
 		if c.recovery.kind == recoverNone && !c.reducedForMark() {
+			t.remembers(c)
 			c.cc.control().congested(now, &c.cc, d.before)
 			t.counters.LossProbeRepairs++
 		}

@@ -13,11 +13,12 @@ type undo struct {
 	stamp   uint32
 	bytes   int // sent again and not yet reported as received twice
 	before  window
+	learnt  growth // what before points to
 }
 
 // remember is called before the window is reduced.
 func (u *undo) remember(c *Conn, timeout bool) {
-	*u = undo{valid: true, timeout: timeout, marker: c.snd.una, before: c.cc}
+	*u = undo{valid: true, timeout: timeout, marker: c.snd.una, before: c.cc, learnt: *c.cc.growth}
 	if n, first := c.flight.repeated(); n > 0 { // a loss probe: its duplicate will be reported too
 		u.any, u.bytes, u.stamp = true, n, c.tsNow(first)
 	}
@@ -66,6 +67,7 @@ func (t *Table) takeBack(c *Conn, d *delivery) {
 	if c.cc.ssthresh < u.before.ssthresh {
 		c.ecn.cwr = false // nothing is reduced any more
 	}
+	u.before.growth = &u.learnt
 	c.cc.control().restored(&c.cc, &u.before)
 	if u.timeout {
 		t.counters.TimeoutsUndone++
