@@ -105,7 +105,7 @@ func (a *Attempt) finish(core *tcp.Conn, w *wakes) {
 			break
 		}
 		a.over = true
-		a.conn = a.shard.adopt(core, a.listener.options.Load())
+		a.conn = a.shard.adopt(core)
 		a.conn.counted = counted
 	}
 	w.add(a.wake)

@@ -17,8 +17,6 @@ type Conn struct {
 
 	// Guarded by the shard's lock.
 	core      *tcp.Conn // nil: closed
-	options   *tcp.Options
-	keepAlive *tcp.KeepAlive // set by the application; nil: as in options
 	read      side
 	write     side
 	connected bool          // an active open has ended, well or not

@@ -123,7 +123,7 @@ func (s *Stack) connect(ctx context.Context, to netip.AddrPort, o *tcp.Options, 
 		n, _ := sh.table.Write(now, core, *first)
 		*first = (*first)[n:]
 	}
-	c := sh.adopt(core, o)
+	c := sh.adopt(core)
 	err = c.awaitConnected(ctx, &now)
 	if err != nil && c.core != nil {
 		var w wakes

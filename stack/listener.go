@@ -37,7 +37,6 @@ const (
 type Listener struct {
 	stack   *Stack
 	addr    netip.AddrPort
-	options atomic.Pointer[tcp.Options]
 	follows atomic.Bool      // the stack's options, as they change
 	ids     []tcp.ListenerID // by shard
 	ready   []atomic.Bool    // by shard: its table has something for us
@@ -92,7 +91,6 @@ func (s *Stack) ListenTCP(at netip.AddrPort, o ListenOptions) (*Listener, error)
 		ready: make([]atomic.Bool, len(s.shards)), wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	l.follows.Store(follows)
-	l.options.Store(o.Options)
 	err := l.bind(at, o)
 	if err != nil {
 		l.addr = at
@@ -171,7 +169,6 @@ func (l *Listener) SetOptions(o *tcp.Options) {
 		defaults := s.options
 		o = &defaults
 	}
-	l.options.Store(o)
 	for _, sh := range s.shards {
 		now := sh.lock()
 		if sh.listeners[l.ids[sh.index]] == l {
@@ -263,7 +260,7 @@ func (l *Listener) accept(sh *shard) *Conn {
 			sh.table.Abort(now, core)
 			continue
 		}
-		c := sh.adopt(core, l.options.Load())
+		c := sh.adopt(core)
 		c.counted = counted
 		return c
 	}

@@ -61,12 +61,8 @@ func (c *Conn) SetKeepAliveConfig(cfg net.KeepAliveConfig) error {
 
 func (c *Conn) setKeepAlive(edit func(*tcp.KeepAlive)) error {
 	return c.change("set", func(now tcp.Time) error {
-		k := c.options.KeepAlive
-		if c.keepAlive != nil {
-			k = *c.keepAlive
-		}
+		k := c.core.Options().KeepAlive
 		edit(&k)
-		c.keepAlive = &k
 		c.shard.table.SetKeepAlive(now, c.core, k)
 		return nil
 	})

@@ -98,9 +98,9 @@ func (sh *shard) idle() bool {
 	return n.Connections == 0 && n.HalfOpen == 0
 }
 
-// adopt makes the runtime's part of a connection. o are the options it was made with.
-func (sh *shard) adopt(core *tcp.Conn, o *tcp.Options) *Conn {
-	c := &Conn{shard: sh, core: core, flow: core.Flow(), options: o}
+// adopt makes the runtime's part of a connection.
+func (sh *shard) adopt(core *tcp.Conn) *Conn {
+	c := &Conn{shard: sh, core: core, flow: core.Flow()}
 	slot := int(core.Slot())
 	for slot >= len(sh.conns) {
 		sh.conns = append(sh.conns, nil)

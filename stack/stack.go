@@ -137,11 +137,6 @@ func (s *Stack) SetOptions(o tcp.Options) {
 		}
 		sh.leave(now)
 	}
-	for l := range s.listeners {
-		if l.follows.Load() {
-			l.options.Store(&o)
-		}
-	}
 }
 
 func (s *Stack) defaults() *tcp.Options {

@@ -108,8 +108,8 @@ type receiver struct {
 
 type connStats struct {
 	bytesSent, bytesAcked, bytesReceived, bytesRetransmitted uint64
-	segmentsIn, segmentsOut, retransmits, timeouts           uint64
-	dsacks, lossProbes, undone                               uint64
+	segmentsIn, segmentsOut                                  uint64
+	retransmits, timeouts, dsacks, lossProbes, undone        uint32
 	marks, deliveredMarked, reductions                       uint32 // ECN: CE received, delivered under ECE, windows reduced
 }
 
@@ -134,6 +134,9 @@ func (c *Conn) Flow() Flow { return c.flow }
 
 // State returns the state of RFC 9293.
 func (c *Conn) State() State { return c.state }
+
+// Options returns what the connection was told.
+func (c *Conn) Options() Options { return *c.opts }
 
 // Err returns why the connection ended, nil while it has not, or ended well.
 func (c *Conn) Err() error { return failures[c.failure] }

@@ -81,11 +81,11 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		Sacked: f.sacked, Lost: f.lost, SendBuffer: c.sendLimit(), ReceiveBuf: int(c.rcv.limit),
 		BytesSent: st.bytesSent, BytesAcked: st.bytesAcked, BytesReceived: st.bytesReceived,
 		BytesRetransmitted: st.bytesRetransmitted, SegmentsIn: st.segmentsIn, SegmentsOut: st.segmentsOut,
-		Retransmits: st.retransmits, Timeouts: st.timeouts, DSACKs: st.dsacks,
+		Retransmits: uint64(st.retransmits), Timeouts: uint64(st.timeouts), DSACKs: uint64(st.dsacks),
 		ECN: c.ecn.capable, ECNSeen: c.ecn.seen, MarksReceived: uint64(st.marks),
 		DeliveredMarked: uint64(st.deliveredMarked), MarkReductions: uint64(st.reductions),
 		Age: now.Sub(c.born), Idle: now.Sub(c.heard), Urgent: c.urgentAhead(), Retries: int(c.retries), SoftError: c.soft.err(),
-		LossProbes: st.lossProbes, Undone: st.undone, Reordering: c.reorder.seen, ReorderingBy: int(c.reorder.mult) + 1,
+		LossProbes: uint64(st.lossProbes), Undone: uint64(st.undone), Reordering: c.reorder.seen, ReorderingBy: int(c.reorder.mult) + 1,
 	}
 	if c.cc.ssthresh != infiniteSsth {
 		i.Ssthresh = int(c.cc.ssthresh)

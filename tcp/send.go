@@ -217,7 +217,7 @@ func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
 	c.undo.resent(now, c, x.len())
 	t.transmit(now, c, data, fin, false, mss, out)
 	segments := uint64((x.len() + mss - 1) / mss)
-	c.stats.retransmits += segments
+	c.stats.retransmits += uint32(segments)
 	c.stats.bytesRetransmitted += uint64(data.len())
 	t.counters.Retransmits += segments
 	if c.deadlines[timerRetransmit] == 0 {
