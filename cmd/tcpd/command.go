@@ -37,7 +37,7 @@ func newRootCommand() *cobra.Command {
 	}
 	settings.define(root)
 	root.AddCommand(newRunCommand(), newCheckCommand(), newReloadCommand(), newStatusCommand(), newVersionCommand())
-	root.AddCommand(newDatagramCommand(), newDemoCommand(), newImpairCommand())
+	root.AddCommand(newDatagramCommand(), newDemoCommand(), newImpairCommand(), newSendCommand(), newRecvCommand())
 	return root
 }
 
