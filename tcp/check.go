@@ -48,7 +48,7 @@ func (c *checker) flowsAndCounts() {
 	for i := range t.conns.next {
 		if conn := t.conns.at(i); conn.live {
 			conns++
-			c.require(conn.slot == i, "%v: slot %d is kept in %d", conn.flow, conn.slot, i)
+			c.require(conn.slot == i, "%v: slot %d is kept in %d", &conn.flow, conn.slot, i)
 			if !conn.detached {
 				refers(conn.flow, makeRef(refConn, i))
 			}
@@ -99,7 +99,7 @@ func (c *checker) busies() {
 		if conn.charged {
 			charged++
 		}
-		c.require(t.busies.at(conn.index) == conn.busy, "%v: holds what is not its own", conn.flow)
+		c.require(t.busies.at(conn.index) == conn.busy, "%v: holds what is not its own", &conn.flow)
 	}
 	c.require(charged == t.nBusies, "%d records of work are charged, counted %d", charged, t.nBusies)
 	c.require(used+len(t.busies.free) == int(t.busies.next), "%d records of work, %d in use, %d free", t.busies.next, used, len(t.busies.free))
@@ -127,10 +127,10 @@ func (c *checker) recorders() {
 		used++
 		conn := t.conns.at(r.owner)
 		c.require(conn.live && conn.recorder == i+1, "recorder %d is of no connection", i)
-		c.require(r.steps > 0 && r.path[r.steps-1] == conn.state, "%v: in %v, recorded %v", conn.flow, conn.state, r.path[:r.steps])
+		c.require(r.steps > 0 && r.path[r.steps-1] == conn.state, "%v: in %v, recorded %v", &conn.flow, conn.state, r.path[:r.steps])
 		for k := 1; k < int(r.steps); k++ {
 			from, to := r.path[k-1], r.path[k]
-			c.require(from == Listen && to == SynReceived || transitions[from].has(to), "%v: recorded from %v to %v", conn.flow, from, to)
+			c.require(from == Listen && to == SynReceived || transitions[from].has(to), "%v: recorded from %v to %v", &conn.flow, from, to)
 		}
 	}
 	c.require(used == t.recorders.n, "%d recorders in use, counted %d", used, t.recorders.n)
@@ -196,12 +196,12 @@ func (c *checker) pages() {
 		for _, s := range []*stream{&conn.snd.buf, &conn.rcv.buf} {
 			n := 0
 			for _, pg := range s.ring(p) {
-				own(pg, conn.flow)
+				own(pg, &conn.flow)
 				if pg != 0 {
 					n++
 				}
 			}
-			c.require(n == int(s.stored), "%v: a stream has %d pages, counted %d", conn.flow, n, s.stored)
+			c.require(n == int(s.stored), "%v: a stream has %d pages, counted %d", &conn.flow, n, s.stored)
 			used += n
 		}
 	}
@@ -276,6 +276,9 @@ func (c *checker) wheelEntries(w *wheel, name string) {
 		}
 	}
 	for l := range wheelLevels {
+		if w.occupied[l] == 0 && w.heads[l] == [wheelSlots]uint32{} {
+			continue
+		}
 		for s := range wheelSlots {
 			if (w.heads[l][s] != 0) != (w.occupied[l]>>s&1 != 0) {
 				c.require(false, "wheel of %s: slot %d/%d is marked wrongly", name, l, s)
@@ -302,10 +305,10 @@ func (c *checker) conn(conn *Conn) {
 	if conn.search != 0 {
 		s := c.t.searchOf(conn)
 		c.require(s.low <= s.high && s.high <= s.limit && (s.size == 0 || s.low < s.size && s.size <= s.high),
-			"%v: a search with %+v", conn.flow, *s)
+			"%v: a search with %+v", &conn.flow, *s)
 	}
-	c.require(conn.failure == 0, "%v: failed (%v) and still found", conn.flow, conn.Err())
-	c.require(conn.state != Closed && conn.state != TimeWait, "%v: found in %v", conn.flow, conn.state)
+	c.require(conn.failure == 0, "%v: failed (%v) and still found", &conn.flow, conn.Err())
+	c.require(conn.state != Closed && conn.state != TimeWait, "%v: found in %v", &conn.flow, conn.state)
 	c.sender(conn)
 	c.flight(conn)
 	c.recovery(conn)
@@ -318,16 +321,16 @@ func (c *checker) conn(conn *Conn) {
 
 // ended: what is over holds nothing but what can still be read.
 func (c *checker) ended(conn *Conn) {
-	c.require(conn.state == Closed || conn.state == TimeWait, "%v: detached in %v", conn.flow, conn.state)
-	c.require(!conn.released || conn.pinned.has(pinFree), "%v: over, released and not freed", conn.flow)
-	c.require(conn.flight.empty(), "%v: over and keeps what it sent", conn.flow)
-	c.require(conn.snd.buf.stored == 0 || conn.pinned.has(pinWrite), "%v: over and has pages to send from", conn.flow)
-	c.require(conn.deadlines == [numTimers]Time{}, "%v: over and has timers", conn.flow)
+	c.require(conn.state == Closed || conn.state == TimeWait, "%v: detached in %v", &conn.flow, conn.state)
+	c.require(!conn.released || conn.pinned.has(pinFree), "%v: over, released and not freed", &conn.flow)
+	c.require(conn.flight.empty(), "%v: over and keeps what it sent", &conn.flow)
+	c.require(conn.snd.buf.stored == 0 || conn.pinned.has(pinWrite), "%v: over and has pages to send from", &conn.flow)
+	c.require(conn.deadlines == [numTimers]Time{}, "%v: over and has timers", &conn.flow)
 }
 
 func (c *checker) sender(conn *Conn) {
 	s := &conn.snd
-	f := conn.flow
+	f := &conn.flow
 	c.require(s.una.LessEq(s.nxt), "%v: una %d is right of nxt %d", f, s.una, s.nxt)
 	front, end := s.una, s.nxt
 	if conn.state == SynSent || conn.state == SynReceived && conn.fast&fastPassive == 0 {
@@ -354,23 +357,23 @@ func (c *checker) flight(conn *Conn) {
 	at, sum := conn.snd.una, flight{}
 	for i := range f.list {
 		r := &f.list[i]
-		c.require(r.start == at && r.start.Less(r.end), "%v: flight has [%d, %d) at %d", conn.flow, r.start, r.end, at)
-		c.require(r.fate&(sacked|lost) != sacked|lost, "%v: [%d, %d) is sacked and lost", conn.flow, r.start, r.end)
+		c.require(r.start == at && r.start.Less(r.end), "%v: flight has [%d, %d) at %d", &conn.flow, r.start, r.end, at)
+		c.require(r.fate&(sacked|lost) != sacked|lost, "%v: [%d, %d) is sacked and lost", &conn.flow, r.start, r.end)
 		sum.account(r, 1)
 		at = r.end
 	}
 	if synchronized.has(conn.state) || conn.fast&fastPassive != 0 {
-		c.require(at == conn.snd.nxt, "%v: flight ends at %d, nxt is %d", conn.flow, at, conn.snd.nxt)
+		c.require(at == conn.snd.nxt, "%v: flight ends at %d, nxt is %d", &conn.flow, at, conn.snd.nxt)
 	} else {
-		c.require(f.empty(), "%v: a flight in %v", conn.flow, conn.state)
+		c.require(f.empty(), "%v: a flight in %v", &conn.flow, conn.state)
 	}
 	c.require(sum.pipe == f.pipe && sum.sacked == f.sacked && sum.lost == f.lost,
-		"%v: pipe %d, sacked %d, lost %d, counted %d, %d, %d", conn.flow, sum.pipe, sum.sacked, sum.lost, f.pipe, f.sacked, f.lost)
+		"%v: pipe %d, sacked %d, lost %d, counted %d, %d, %d", &conn.flow, sum.pipe, sum.sacked, sum.lost, f.pipe, f.sacked, f.lost)
 }
 
 // recovery: what is kept about a repair fits to whether there is one.
 func (c *checker) recovery(conn *Conn) {
-	r, s, f := &conn.recovery, &conn.snd, conn.flow
+	r, s, f := &conn.recovery, &conn.snd, &conn.flow
 	if !synchronized.has(conn.state) {
 		return
 	}
@@ -386,7 +389,7 @@ func (c *checker) recovery(conn *Conn) {
 }
 
 func (c *checker) receiver(conn *Conn) {
-	r, f := &conn.rcv, conn.flow
+	r, f := &conn.rcv, &conn.flow
 	end := r.nxt
 	if r.fin && r.finAt.Less(r.nxt) {
 		end--
@@ -412,13 +415,13 @@ func (c *checker) receiver(conn *Conn) {
 func (c *checker) stored(conn *Conn, x span) {
 	ring := conn.rcv.buf.ring(&c.t.pool)
 	for at := x.start; at.Less(x.end); at = (at>>pageShift + 1) << pageShift {
-		c.require(*conn.rcv.buf.slot(ring, at) != 0, "%v: received bytes at %d have no page", conn.flow, at)
+		c.require(*conn.rcv.buf.slot(ring, at) != 0, "%v: received bytes at %d have no page", &conn.flow, at)
 	}
 }
 
 // timers: whoever waits for something is woken.
 func (c *checker) timers(conn *Conn) {
-	s, f := &conn.snd, conn.flow
+	s, f := &conn.snd, &conn.flow
 	d := &conn.deadlines
 	earliest := Never
 	for _, at := range d {
@@ -441,7 +444,7 @@ func (c *checker) timers(conn *Conn) {
 	c.require(conn.unsent() == 0 || d[timerPace] != 0 || !conn.flight.empty() || conn.queued || d[timerPersist] != 0 ||
 		conn.ecn.hold, "%v: unsent bytes and nothing to wait for", f)
 	c.require(!conn.ecn.hold || d[timerRetransmit] != 0, "%v: held for ever", f)
-	c.require(!s.fin || s.finSent || conn.queued || conn.unsent() > 0, "%v: the FIN is forgotten", f)
+	c.require(!s.fin || s.finSent || conn.queued || conn.unsent() > 0 || d[timerPace] != 0, "%v: the FIN is forgotten", f)
 	c.require(conn.rcv.lastAck == conn.rcv.nxt || conn.ackNow || d[timerDelayedAck] != 0, "%v: nothing will acknowledge what was received", f)
 	c.require(conn.state != FinWait2 || !conn.released || d[timerFinWait2] != 0, "%v: FIN-WAIT-2 for ever", f)
 }
