@@ -44,6 +44,9 @@ type appPlan struct {
 	end     ending
 	cut     int          // bytes, for the endings that come early
 	half    tcp.Duration // how long it may wait after EOF before it says CloseWrite
+	lends   bool         // it copies outside of the table's calls
+	corks   bool
+	urgent  float64 // of its calls that write
 }
 
 func makeApps(d dice, total int) [2]appPlan {
@@ -109,6 +112,8 @@ type app struct {
 	held     int  // bytes received and not read when it gave up
 	dead     bool // the connection was over by then
 	hungry   int  // refusals for want of memory in a row
+
+	peeked, reserved loan
 }
 
 // clock is the time as the application knows it.
@@ -132,12 +137,14 @@ func (a *app) sleep(d tcp.Duration) {
 // turn is one turn of the application: it does what it can, until it has to wait or takes a pause.
 func (a *app) turn() {
 	if a.over || a.conn == nil {
+		a.settle()
 		return
 	}
 	if a.w.now < a.pausedTo {
 		a.ready(0)
 		return
 	}
+	a.settle()
 	if a.conn.State() == tcp.SynSent && !a.plan.early {
 		return
 	}
@@ -167,10 +174,13 @@ func (a *app) turn() {
 
 // change changes an option now and then.
 func (a *app) change() {
+	if a.plan.corks && a.w.more.chance(0.1) {
+		a.table().SetCork(a.clock(), a.conn, a.w.more.chance(0.6))
+	}
 	if !a.w.dice.chance(0.02) {
 		return
 	}
-	t := a.w.ends[a.end].table
+	t := a.table()
 	if a.w.dice.chance(0.5) {
 		t.SetNoDelay(a.clock(), a.conn, a.w.dice.chance(0.5))
 		return
@@ -191,14 +201,10 @@ func (a *app) read() bool {
 		a.sleep(a.plan.stall)
 		return false
 	}
-	if a.w.now < a.pausedTo {
+	if a.w.now < a.pausedTo || a.peeked.n > 0 {
 		return false
 	}
-	b := a.w.scratch[:min(a.plan.read, len(a.w.scratch))]
-	n, err := a.w.ends[a.end].table.Read(a.clock(), a.conn, b)
-	if n > 0 {
-		a.take(b[:n])
-	}
+	n, err := a.fetch()
 	switch {
 	case err == io.EOF:
 		a.eof = true
@@ -208,6 +214,18 @@ func (a *app) read() bool {
 		a.failed(err)
 	}
 	return n > 0 || err != nil
+}
+
+func (a *app) fetch() (int, error) {
+	if a.plan.lends {
+		return a.peek()
+	}
+	b := a.w.scratch[:min(a.plan.read, len(a.w.scratch))]
+	n, err := a.table().Read(a.clock(), a.conn, b)
+	if n > 0 {
+		a.take(b[:n])
+	}
+	return n, err
 }
 
 // take compares what was read with what the peer wrote.
@@ -220,13 +238,17 @@ func (a *app) take(b []byte) {
 		}
 		a.w.failf("%v: byte %d of the stream is %#x, the peer wrote %#x", a, a.got+at, b[at], want[at])
 	}
-	a.got += len(b)
+	a.received(len(b))
+}
+
+func (a *app) received(n int) {
+	a.got += n
 	a.pair.moved()
 	if peer := a.pair.apps[1-a.side]; a.got > peer.sent {
 		a.w.failf("%v: has read %d bytes, the peer wrote %d", a, a.got, peer.sent)
 	}
 	if a.w.trace != nil {
-		a.w.note(a, "reads %d, now %d", len(b), a.got)
+		a.w.note(a, "reads %d, now %d", n, a.got)
 	}
 }
 
@@ -241,11 +263,31 @@ func (a *app) left() int {
 // write writes once and reports whether bytes were taken.
 func (a *app) write() bool {
 	n := min(a.left(), a.plan.write, maxCall)
-	if n <= 0 || a.fin || a.err != nil || a.w.now < a.pausedTo {
+	if n <= 0 || a.fin || a.err != nil || a.w.now < a.pausedTo || a.reserved.n > 0 {
 		return false
 	}
-	b := content(a.key, a.sent, n)
-	n, err := a.w.ends[a.end].table.Write(a.clock(), a.conn, b)
+	n, err := a.put(n)
+	return a.wrote(n, err)
+}
+
+// put hands up to n bytes to the table.
+func (a *app) put(n int) (int, error) {
+	switch b := content(a.key, a.sent, n); {
+	case a.plan.lends:
+		return a.reserve(n)
+	case a.plan.urgent > 0 && a.w.more.chance(a.plan.urgent):
+		k, err := a.table().WriteUrgent(a.clock(), a.conn, b)
+		a.sent += k
+		return k, err
+	default:
+		k, err := a.table().Write(a.clock(), a.conn, b)
+		a.sent += k
+		return k, err
+	}
+}
+
+// wrote takes the result of a call that writes, and reports whether anything came of it.
+func (a *app) wrote(n int, err error) bool {
 	switch {
 	case err == tcp.ErrMemory:
 		a.starved()
@@ -254,12 +296,11 @@ func (a *app) write() bool {
 		a.refused(err)
 		return a.err != nil
 	}
-	a.hungry = 0
-	a.sent += n
 	if n > 0 {
+		a.hungry = 0
 		a.pair.moved()
 		if a.w.trace != nil {
-			a.w.note(a, "writes %d of %d, now %d", n, len(b), a.sent)
+			a.w.note(a, "writes %d, now %d", n, a.sent)
 		}
 	}
 	return n > 0
@@ -334,7 +375,7 @@ func (a *app) finish() bool {
 
 func (a *app) closeWrite() {
 	a.w.note(a, "says CloseWrite after %d bytes", a.sent)
-	if err := a.w.ends[a.end].table.CloseWrite(a.clock(), a.conn); err != nil {
+	if err := a.table().CloseWrite(a.clock(), a.conn); err != nil {
 		a.refused(err)
 		return
 	}
@@ -344,7 +385,7 @@ func (a *app) closeWrite() {
 
 // close gives the connection up. It is abortive when anything may still come from the peer.
 func (a *app) close() {
-	t := a.w.ends[a.end].table
+	t := a.table()
 	a.leaves()
 	a.w.note(a, "closes with %d bytes unread, error %v", a.held, a.err)
 	a.abortive = a.abortive || !a.eof || a.err != nil
@@ -357,7 +398,7 @@ func (a *app) close() {
 }
 
 func (a *app) abort() {
-	t := a.w.ends[a.end].table
+	t := a.table()
 	a.leaves()
 	a.w.note(a, "aborts with %d bytes unread", a.held)
 	a.abortive = true
@@ -379,6 +420,10 @@ func (a *app) gone() {
 	}
 	a.over = true
 	a.pair.moved()
+	if a.peeked.n+a.reserved.n > 0 && !a.scheduled {
+		a.scheduled = true
+		a.w.agenda.add(item{at: a.w.now.Add(a.w.more.upTo(20 * tcp.Millisecond)), kind: itemTurn, index: int32(a.index)})
+	}
 }
 
 // failed takes the news that the connection has failed.

@@ -65,12 +65,15 @@ func (w *world) translate(from int, o *ip.Outgoing) bool {
 	switch {
 	case outward && source == p.flow.LocalPort && destination == p.flow.RemotePort:
 		be.PutUint16(t, n.port)
-		p.rebound = true
+		p.forgotten()
 	case !outward && destination == n.port:
 		be.PutUint16(t[2:], p.flow.LocalPort)
 	case !outward && destination == p.flow.LocalPort && source == p.flow.RemotePort:
-		p.rebound = true
+		p.forgotten()
 		return false
 	}
 	return true
 }
+
+// forgotten: what the responder says from now on is about another connection, and the taps cannot tell.
+func (p *pair) forgotten() { p.rebound, p.shared = true, true }

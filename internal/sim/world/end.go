@@ -138,8 +138,8 @@ func (e *end) deliver(i int32) {
 	}
 	e.arrived++
 	var a *app
-	if p.plain() {
-		a = e.w.arrives(e, p.b)
+	if !p.corrupted {
+		a = e.w.arrives(e, p.b, p.forged)
 	}
 	d := e.table.Arrive(e.clock(), &e.parsed)
 	if a != nil {

@@ -41,6 +41,9 @@ func (l *direction) forge(o *ip.Outgoing) {
 	if attack != attackOldAck && attack != attackBeyond {
 		b = b[:len(b)-len(s.payload)]
 	}
+	if attack == attackSYNACK && s.flags()&tcp.RST != 0 {
+		return // it answers a SYN, and tells SYN-SENT's number
+	}
 	disguise(s, attack, top, ahead)
 	setLength(b)
 	i, p := l.w.newPacket()

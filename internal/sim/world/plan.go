@@ -58,7 +58,8 @@ type connPlan struct {
 const (
 	firstGeneration = 1 + iota
 	secondGeneration
-	lastGeneration = secondGeneration
+	thirdGeneration
+	lastGeneration = thirdGeneration
 )
 
 // Generations is the number of the last generation of plans.
@@ -70,6 +71,9 @@ func makePlan(seed uint64, generation int) plan {
 	p, bad := drawPlan(d, seed)
 	if generation >= secondGeneration {
 		p.harden(newDice(seed, 12), bad)
+	}
+	if generation >= thirdGeneration {
+		p.choose(newDice(seed, 16))
 	}
 	return p
 }

@@ -14,7 +14,6 @@ type tap struct {
 	iss   uint32 // of its SYN
 	max   uint32 // after all that was sent
 	scale int    // of its windows, as its SYN says; -1: not said
-	syn   uint16 // the window of its SYN
 
 	acks    bool
 	ack     uint32    // highest acknowledgement sent
@@ -81,6 +80,11 @@ func (t *tap) send(a *app, peer *tap, s segment, n, unit int) {
 		return
 	}
 	if f&tcp.SYN != 0 {
+		if t.begun && t.iss != s.seq() {
+			// A listener that keeps no record, or no longer, answers anew: which answer counts is the other side's choice.
+			a.pair.shared = true
+			return
+		}
 		t.sendSyn(s)
 	}
 	if !t.begun {
@@ -107,12 +111,11 @@ func (t *tap) send(a *app, peer *tap, s segment, n, unit int) {
 }
 
 func (t *tap) sendSyn(s segment) {
-	if t.begun && t.iss == s.seq() {
+	if t.begun {
 		return
 	}
 	*t = tap{
-		begun: true, iss: s.seq(), max: s.seq(), scale: -1, syn: s.window(), peerScale: t.peerScale, peerMSS: t.peerMSS,
-		open: t.open, room: t.room,
+		begun: true, iss: s.seq(), max: s.seq(), scale: -1, peerScale: t.peerScale, peerMSS: t.peerMSS, open: t.open, room: t.room,
 	}
 	if s.flags()&tcp.ACK == 0 {
 		t.peerScale = -1
@@ -223,14 +226,14 @@ func (t *tap) sack(a *app, peer *tap, x stretch) {
 	}
 }
 
-// arrives looks at a packet that reaches an end.
-func (w *world) arrives(e *end, b []byte) *app {
+// arrives looks at a packet that reaches an end, and returns whose it is.
+func (w *world) arrives(e *end, b []byte, forged bool) *app {
 	s := look(b)
 	p, side := w.find(e.index, binary.BigEndian.Uint16(s.header[2:]), binary.BigEndian.Uint16(s.header))
 	if p == nil {
 		return nil
 	}
-	if !p.shared {
+	if !p.shared && !forged {
 		p.taps[side].receive(&p.taps[1-side], s)
 	}
 	return p.apps[side]

@@ -24,6 +24,7 @@ type world struct {
 	plan    plan
 	mild    bool
 	dice    dice
+	more    dice // of what came later than the first generation of plans
 	trace   io.Writer
 	now     tcp.Time
 	agenda  agenda
@@ -45,7 +46,7 @@ type world struct {
 
 func newWorld(p plan, trace io.Writer) *world {
 	w := &world{
-		plan: p, mild: p.mild(), dice: newDice(p.seed, 2), trace: trace, now: p.origin, opened: make(map[tcp.Flow]*pair),
+		plan: p, mild: p.mild(), dice: newDice(p.seed, 2), more: newDice(p.seed, 17), trace: trace, now: p.origin, opened: make(map[tcp.Flow]*pair),
 		byPorts: make(map[portsKey]*pair),
 		scratch: make([]byte, maxCall),
 	}
@@ -280,13 +281,25 @@ func (w *world) accepted(e *end, c *tcp.Conn) {
 	}
 	a := p.apps[1]
 	if a.conn != nil {
-		w.failf("%v: accepted twice", a)
+		w.again(e, a, c)
+		return
 	}
 	a.conn, a.state = c, c.State()
 	e.place(a)
 	w.note(a, "accepted %v, %s", c.Flow(), a.plan.end)
 	p.moved()
 	a.ready(w.dice.upTo(e.plan.wake))
+}
+
+// again: a connection is accepted that was accepted before. An old segment with a SYN cookie, which leaves no record behind,
+// can do that while the cookie is worth something; the application has no use for it.
+func (w *world) again(e *end, a *app, c *tcp.Conn) {
+	if e.table.Counters().CookiesAccepted == 0 {
+		w.failf("%v: accepted twice", a)
+	}
+	w.note(a, "is accepted twice, by a cookie")
+	a.pair.shared = true
+	e.table.Abort(e.clock(), c)
 }
 
 // look looks after everybody, every minute, until the last application has gone.
