@@ -62,7 +62,7 @@ func FuzzStates(f *testing.F) {
 		c.ts = start&16 != 0
 		o := peerOptions{mss: 1 + start*4, scale: start%16 - 1, sack: start&32 != 0, ts: c.ts}
 		if start&64 == 0 {
-			c.listen(ListenOptions{Backlog: 2, Hold: start&128 != 0})
+			c.listen(ListenOptions{Backlog: 2, Hold: start&128 != 0, Options: Options{FastOpen: FastOpenServer}, FastOpenPending: 2})
 		}
 		for range 64 {
 			if len(s) == 0 {
@@ -80,10 +80,15 @@ func FuzzStates(f *testing.F) {
 func (c *talk) symbolic(s *symbols, o *peerOptions) {
 	switch op := s.next(); op % 16 {
 	case 0:
-		c.send(seg{flags: SYN, seq: s.distance(), opts: o.syn(c.peerClock())})
+		opts := o.syn(c.peerClock())
+		if op&16 != 0 {
+			k := c.table.secret.fastOpenCookie(&c.flow, int64(c.now)/int64(fastOpenEpoch)-int64(op>>5%3))
+			opts = append(opts, append([]byte{optNop, optNop, optFastOpen, 2 + fastOpenCookieLen}, k[:]...)...)
+		}
+		c.send(seg{flags: SYN, seq: s.distance(), len: op >> 5 * 50, opts: opts})
 	case 1:
 		if c.conn == nil {
-			c.conn, _ = c.table.Connect(c.now, c.flow, Options{KeepAlive: KeepAlive{Enabled: op&16 != 0}, ReceiveBuffer: 1 << (op >> 4 % 8 * 3)})
+			c.conn, _ = c.table.Connect(c.now, c.flow, Options{KeepAlive: KeepAlive{Enabled: op&16 != 0}, ReceiveBuffer: 1 << (op >> 4 % 8 * 3), MTUProbing: MTUProbing(op >> 4 % 3), FastOpen: FastOpenClient})
 		}
 		c.settle()
 	case 2:
@@ -177,7 +182,9 @@ func (c *talk) application(s *symbols, call int) {
 		t.Abort(c.now, c.conn)
 		c.conn = nil
 	case 11:
-		t.SetNoDelay(c.now, c.conn, s.next()&1 != 0)
+		k := s.next()
+		t.SetNoDelay(c.now, c.conn, k&1 != 0)
+		t.SetCork(c.now, c.conn, k&2 != 0)
 	case 12:
 		t.SetKeepAlive(c.now, c.conn, KeepAlive{Enabled: s.next()&1 != 0})
 	case 13:

@@ -174,6 +174,9 @@ func makeOptions(d dice, bad int) tcp.Options {
 	o := tcp.Options{NoDelay: d.chance(0.5)}
 	if d.chance(0.4) {
 		o.Congestion = tcp.Reno
+		if o.NoDelay { // no draw of its own: the seeds mean what they meant
+			o.MTUProbing = tcp.MTUProbingOn
+		}
 	}
 	if d.chance(0.4) {
 		o.ReceiveBuffer = d.size(256, 1<<20)
