@@ -76,9 +76,6 @@ func (t *Table) followPath(now Time, c *Conn) {
 		t.searchPath(now, c)
 		return
 	}
-	if len(t.paths.mtu) == 0 && int(c.pathMTU) >= min(t.cfg.MTU, 65535) {
-		return
-	}
 	if p := t.paths.mtu[c.flow.Remote]; p.searched && now < p.expires && c.opts.MTUProbing != MTUProbingOff {
 		t.beginSearch(now, c, p.mtu, p.expires)
 		return

@@ -16,9 +16,11 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		return true
 	}
 	c.stopTimer(timerPace)
-	t.followPath(now, c)
-	if c.search != 0 && t.emitMTUProbe(now, c, out) {
-		return true
+	if c.search != 0 || len(t.paths.mtu) != 0 || int(c.pathMTU) < t.cfg.MTU {
+		t.followPath(now, c)
+		if c.search != 0 && t.emitMTUProbe(now, c, out) {
+			return true
+		}
 	}
 	if i, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.list[i].len()) {
 		if c.release <= now {
