@@ -109,8 +109,9 @@ func (c *Conn) baseMTU() int {
 	return minPathMTU4
 }
 
-// suspectBlackHole is called when a retransmission time-out, counted in c.retries, is to be answered: segments that are not small vanish again and again,
-// and nothing tells why. Then smaller ones are sent (RFC 8899, section 4.3; RFC 4821, section 7.7).
+// suspectBlackHole is called when a retransmission time-out, counted in c.retries, is to be answered: segments that are not
+// small vanish again and again, and nothing tells why. Then smaller ones are sent (RFC 8899, section 4.3; RFC 4821, section
+// 7.7).
 func (t *Table) suspectBlackHole(now Time, c *Conn) {
 	if c.opts.MTUProbing == MTUProbingOff || c.retries <= blackHoleRetries || c.flight.empty() {
 		return

@@ -155,6 +155,9 @@ func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 		floor = minPathMTU6
 	}
 	if mtu == 0 {
+		if i := c.flight.search(quoted); i < len(c.flight.list) && t.probeVanished(c, i) {
+			return DropNone // what passes, the search knows better
+		}
 		mtu = plateau(min(int(c.pathMTU), int(c.snd.mss)+c.headers()))
 	}
 	mtu = max(mtu, floor)
