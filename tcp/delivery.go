@@ -8,6 +8,7 @@ type delivery struct {
 	away      int // and of them those that duplicate acknowledgements had taken off
 	acked     int // bytes newly acknowledged, cumulatively
 	sacked    int // bytes newly sacked
+	fresh     int // bytes newly acknowledged in either way
 	duplicate bool
 	dsack     span // received twice (RFC 2883)
 	hasDSACK  bool
@@ -34,6 +35,7 @@ func (c *Conn) delivery(now Time) delivery {
 
 // note takes a record that is delivered now.
 func (d *delivery) note(s *sent) {
+	d.fresh += s.len()
 	d.c.rate.delivered += uint32(s.len())
 	d.c.rate.at = d.now.micros()
 	if s.fate&retransmitted != 0 {
@@ -83,7 +85,7 @@ func (d *delivery) growth() acknowledged {
 	c := d.c
 	a := acknowledged{
 		bytes: d.acked, flight: d.before, rtt: c.rtt.last, una: c.snd.una, nxt: c.snd.nxt,
-		delivered: d.acked + d.sacked, inflight: c.inflight(), trip: c.trip(), sack: c.sack, rate: d.rate, sampler: &c.rate,
+		delivered: d.fresh, inflight: c.inflight(), trip: c.trip(), sack: c.sack, rate: d.rate, sampler: &c.rate,
 	}
 	if d.hasRTT {
 		a.sample = c.rtt.last
@@ -96,7 +98,7 @@ func (d *delivery) growth() acknowledged {
 func (d *delivery) delivered(c *Conn) int {
 	switch {
 	case c.sack:
-		return d.acked + d.sacked
+		return d.fresh
 	case d.duplicate:
 		return int(c.snd.mss)
 	}

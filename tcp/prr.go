@@ -11,7 +11,7 @@ type prr struct {
 // begin is the "Initialization Steps" of RFC 9937: what was sacked before the acknowledgement that began the recovery cannot
 // be delivered during it.
 func (p *prr) begin(c *Conn, d *delivery) {
-	f := c.snd.nxt.Sub(c.snd.una) - c.flight.sacked + d.acked + d.sacked
+	f := c.snd.nxt.Sub(c.snd.una) - c.flight.sacked + d.fresh
 	*p = prr{flight: max(f, int(c.snd.mss))}
 }
 

@@ -188,3 +188,28 @@ func TestNewReno_noSecondFastRetransmit(t *testing.T) {
 		c.wantIdle("the acknowledgement covers no more than recover (RFC 6582, section 3.2, step 1)")
 	})
 }
+
+// What was sacked has been delivered, and is not delivered again when SND.UNA passes it: DeliveredData (RFC 9937, section 6.1)
+// counts the change of both together.
+func TestPRR_countsOnce(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		o := sacking
+		o.listen.Options.Congestion = Reno
+		c.accepted(o)
+		c.conn.cc.set(40_000)
+		c.write(1, 100_000)
+		c.advance(10 * Millisecond)
+		c.discard()
+		c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, 4001}}})
+		for at := Seq(5001); at <= 20_001; at += 1000 {
+			c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, at}}})
+		}
+		c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{21_001, 40_001}, {1001, 20_001}}}) // a second hole
+		c.advance(10 * Millisecond)
+		c.discard()
+		c.send(seg{flags: ACK, seq: 1, ack: 20_001, sacks: []span{{21_001, 40_001}}})
+		if p := c.conn.prr; p.delivered != 39_000 { // all but the second hole
+			c.Errorf("%d bytes delivered of a flight of %d: %+v", p.delivered, p.flight, p)
+		}
+	})
+}
