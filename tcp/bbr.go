@@ -30,12 +30,13 @@ type bbr struct {
 	full      bool // full_bw_reached
 
 	// Its length.
-	minRTT, probeMin     Duration // min_rtt, probe_rtt_min_delay
-	minRTTAt, probeMinAt Time     // min_rtt_stamp, probe_rtt_min_stamp
-	probeDone            Time     // probe_rtt_done_stamp; 0: not set
-	probeRoundDone       bool     // probe_rtt_round_done
-	expired              bool     // probe_rtt_expired
-	idle                 bool     // idle_restart
+	minRTT, probeMin     Duration    // min_rtt, probe_rtt_min_delay
+	minRTTAt, probeMinAt Time        // min_rtt_stamp, probe_rtt_min_stamp
+	probeDone            Time        // probe_rtt_done_stamp; 0: not set
+	probeRoundDone       bool        // probe_rtt_round_done
+	trips                [2]Duration // shortest round trip of the round before, and of this one
+	expired              bool        // probe_rtt_expired
+	idle                 bool        // idle_restart
 	seenRTT              bool
 
 	// What it holds.
@@ -277,8 +278,8 @@ func (b *bbr) congested(Time, *window, int) {}
 // marked takes a mark for a loss that is a sign of congestion, which the draft leaves open: the round lowers the short-term
 // bounds, and a probe for more ends.
 func (b *bbr) marked(now Time, w *window, flight int) {
-	if !b.lossInRound {
-		b.lossRound, b.lossInRound, b.lossRanges = b.delivered, true, 0
+	if !b.lossInRound && b.phase == PhaseProbeCruise {
+		b.lossRound, b.lossInRound = b.delivered, true
 	}
 	if b.probeSample {
 		b.inflightTooHigh(now, w, uint32(flight), false)

@@ -4,11 +4,6 @@ package tcp
 
 func (b *bbr) probingBW() bool { return b.phase >= PhaseProbeDown && b.phase <= PhaseProbeUp }
 
-// accelerating is IsProbingBW.
-func (b *bbr) accelerating() bool {
-	return b.phase == PhaseStartup || b.phase == PhaseProbeRefill || b.phase == PhaseProbeUp
-}
-
 // startRound: the round ends when something is acknowledged that was sent after what is delivered now.
 func (b *bbr) startRound() { b.nextRound = b.delivered }
 
@@ -31,6 +26,9 @@ func (b *bbr) checkFull(a *acknowledged) {
 
 // checkStartup is CheckStartupDone, with CheckStartupHighLoss (section 5.3.1.3).
 func (b *bbr) checkStartup(w *window, a *acknowledged) {
+	if b.lossRoundStart {
+		defer func() { b.lossRanges = 0 }()
+	}
 	if b.phase != PhaseStartup {
 		return
 	}
@@ -42,9 +40,6 @@ func (b *bbr) checkStartup(w *window, a *acknowledged) {
 	if b.full {
 		b.phase = PhaseDrain
 		b.drainRound = b.round
-	}
-	if b.lossRoundStart {
-		b.lossRanges = 0
 	}
 }
 
@@ -193,7 +188,7 @@ func (b *bbr) adapt(w *window, a *acknowledged) bool {
 			return true
 		}
 	}
-	if b.longInflight == bbrInfinite || !a.rate.ok || b.crowded(w, a.trip, a.rate.lost, a.rate.inflight) && tooMuch(a.rate.lost, a.rate.inflight, a.sack) {
+	if b.longInflight == bbrInfinite || !a.rate.ok || b.crowded(w, a.rate.lost, a.rate.inflight) && tooMuch(a.rate.lost, a.rate.inflight, a.sack) {
 		return false
 	}
 	b.longInflight = max(b.longInflight, a.rate.inflight)

@@ -10,13 +10,16 @@ import (
 // Super-packets arrive as packets. Acknowledgements come back through a delay only.
 type bottleneck struct {
 	testing.TB
-	now   Time
-	rate  int64 // bytes per second
-	queue int64 // bytes
-	delay Duration
-	loss  int64 // of 10,000 packets
-	burst int   // most bytes that left at one instant after start
-	dice  random
+	now       Time
+	rate      int64 // bytes per second
+	queue     int64 // bytes
+	delay     Duration
+	loss      int64    // of 10,000 packets
+	stall     Duration // now and then nothing arrives for as long
+	nextStall Time
+	stalled   Time
+	burst     int // most bytes that left at one instant after start
+	dice      random
 
 	tables    [2]*Table
 	sender    *Conn
@@ -98,6 +101,7 @@ func (b *bottleneck) step() bool {
 		for len(b.wires[i]) > 0 && b.wires[i][0].at <= b.now {
 			b.arrive(t, b.wires[i][0])
 			b.wires[i] = b.wires[i][1:]
+			b.acknowledge()
 		}
 	}
 	b.apply()
@@ -151,12 +155,18 @@ func (b *bottleneck) apply() {
 	}
 }
 
-func (b *bottleneck) flush() {
+// acknowledge lets the receiver's segments leave, as after each packet that a kernel takes.
+func (b *bottleneck) acknowledge() {
 	var out ip.Outgoing
 	for b.tables[1].Poll(b.now, &out) {
 		p, o := flatten(&out)
 		b.wires[0] = append(b.wires[0], flying{b.now.Add(b.delay / 2), p, o})
 	}
+}
+
+func (b *bottleneck) flush() {
+	var out ip.Outgoing
+	b.acknowledge()
 	for b.tables[0].Poll(b.now, &out) {
 		if b.left != b.now {
 			b.left, b.leaving = b.now, 0
@@ -182,6 +192,11 @@ func (b *bottleneck) offer(out *ip.Outgoing) error {
 		return nil
 	}
 	p, o := flatten(out)
-	b.wires[1] = append(b.wires[1], flying{b.free.Add(b.delay / 2), p, o})
+	at := b.free.Add(b.delay / 2)
+	if b.stall > 0 && at >= b.nextStall {
+		b.stalled = at.Add(Duration(b.dice.below(int64(b.stall))))
+		b.nextStall = at.Add(5 * b.stall)
+	}
+	b.wires[1] = append(b.wires[1], flying{max(at, b.stalled), p, o})
 	return nil
 }

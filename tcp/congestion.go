@@ -82,11 +82,10 @@ type acknowledged struct {
 // loss is a stretch that was sent and is deemed lost.
 type loss struct {
 	start, end Seq
-	inflight   uint32   // what was under way when it was sent, with it
-	since      uint32   // bytes lost since then, with it
-	delivered  uint32   // C.delivered, now
-	limited    bool     // by the application, when it was sent
-	trip       Duration // see Conn.trip
+	inflight   uint32 // what was under way when it was sent, with it
+	since      uint32 // bytes lost since then, with it
+	delivered  uint32 // C.delivered, now
+	limited    bool   // by the application, when it was sent
 	sack       bool
 }
 
@@ -120,7 +119,7 @@ func (c *Conn) lose(now Time, i int) {
 	c.rate.lost += uint32(s.len())
 	c.cc.control().lost(now, &c.cc, loss{
 		start: s.start, end: s.end, inflight: s.mark.inflight, since: c.rate.lost - s.mark.lost, delivered: c.rate.delivered,
-		limited: s.limited, trip: c.trip(), sack: c.sack,
+		limited: s.limited, sack: c.sack,
 	})
 }
 
