@@ -127,8 +127,7 @@ func (t *Table) answerUnacceptable(now Time, c *Conn, s *segment) {
 		return
 	}
 	if (len(s.payload) > 0 || s.flags.has(FIN)) && !s.flags.has(SYN) {
-		c.ackNow = true
-		t.want(c)
+		t.ackAtOnce(c)
 		return
 	}
 	t.challenge(now, c)

@@ -19,6 +19,7 @@ func TestClose_weFirst(t *testing.T) {
 		c.wantState("FIN acknowledged", FinWait2)
 		c.send(seg{flags: ACK, seq: 1, ack: 12, len: 500})
 		c.wantRead("the other half is open", 1, 500)
+		c.want("the first data is acknowledged at once", seg{flags: ACK, seq: 12, ack: 501})
 		c.send(seg{flags: ACK | FIN, seq: 501, ack: 12})
 		c.want("the peer's FIN", seg{flags: ACK, seq: 12, ack: 502})
 		c.wantState("both closed", TimeWait)

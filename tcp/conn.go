@@ -100,7 +100,12 @@ type receiver struct {
 	fin     bool // the peer's FIN was seen; finAt is its sequence number
 	urgent  bool // RCV.UP is set and not yet read
 	finAt   Seq
-	mss     uint16 // largest segment seen
+	mss     uint16 // full segment of the peer's, as far as seen
+	size    uint16 // of its latest segment
+	quick   uint8  // acknowledgements that are not delayed
+
+	interactive bool // our data answers theirs, and takes acknowledgements along
+	dataAt      Time // of the latest segment with data; 0: none
 
 	copied   uint32 // bytes the application took since measured
 	measured Time

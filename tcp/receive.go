@@ -20,7 +20,6 @@ func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
 		t.fail(c, ErrAborted)
 		return DropDataUnread
 	}
-	c.rcv.mss = max(c.rcv.mss, uint16(min(s.unit, 65535)))
 	x := span{maxSeq(start, c.rcv.nxt), minSeq(start.Add(len(s.payload)), c.rcv.adv)}
 	if c.rcv.fin {
 		x.end = minSeq(x.end, c.rcv.finAt)
@@ -29,10 +28,10 @@ func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
 		t.noteDuplicate(c, span{start, minSeq(start.Add(len(s.payload)), c.rcv.nxt)})
 	}
 	if !x.start.Less(x.end) {
-		c.ackNow = true
-		t.want(c)
+		t.ackAtOnce(c)
 		return DropDuplicate
 	}
+	c.dataArrived(now, s)
 	t.arriveMark(c, s)
 	b := s.payload[x.start.Sub(start):x.end.Sub(start)]
 	if x.start == c.rcv.nxt && len(c.ahead) == 0 {
@@ -64,8 +63,7 @@ func (t *Table) receiveInOrder(now Time, c *Conn, x span, b []byte, all int) Dro
 
 // receiveAhead keeps bytes beyond a hole, or fills one. Disorder is acknowledged at once (RFC 5681, section 4.2).
 func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
-	c.ackNow = true
-	t.want(c)
+	t.ackAtOnce(c)
 	if x.start != c.rcv.nxt && !c.ahead.fits(x) {
 		return DropRanges
 	}
@@ -184,17 +182,6 @@ func (t *Table) arriveFin(now Time, c *Conn, s *segment) {
 		t.setState(c, Closing)
 	case FinWait2:
 		t.enterTimeWait(now, c)
-	}
-}
-
-// scheduleAck decides when in-order data is acknowledged: every second full segment at the end of the batch, less after a
-// short delay (RFC 9293, section 3.8.6.3; RFC 5681, section 4.2).
-func (t *Table) scheduleAck(now Time, c *Conn) {
-	if c.rcv.nxt.Sub(c.rcv.lastAck) >= 2*int(c.rcv.mss) {
-		c.ackNow = true
-		t.want(c)
-	} else if c.deadlines[timerDelayedAck] == 0 {
-		t.setTimer(c, timerDelayedAck, now.Add(delayedAck))
 	}
 }
 

@@ -80,7 +80,7 @@ func TestRecorder_segments(t *testing.T) {
 		c.advanceToTimer()
 		c.send(seg{flags: ACK, seq: 31, ack: 101})
 		c.discard()
-		c.wantSegments("in  A 1+10 ack 1", "in  A 21+10 ack 1", "out A 1+0 ack 11 sack 21-31",
+		c.wantSegments("in  A 1+10 ack 1", "out A 1+0 ack 11", "in  A 21+10 ack 1", "out A 1+0 ack 11 sack 21-31",
 			"in  A 21+10 ack 1 duplicate", "out A 1+0 ack 11 sack 21-31",
 			"out PA 1+100 ack 11 sack 21-31", "out PA 1+100 ack 11 sack 21-31 again",
 			"in  A 31+0 ack 101")
@@ -288,7 +288,7 @@ func TestRecorder_withoutMemory(t *testing.T) {
 		}
 		c.memory.pressure = false
 		c.send(seg{flags: ACK, seq: 11, ack: 1, len: 10})
-		c.wantSegments("in  A 11+10 ack 1")
+		c.wantSegments("in  A 11+10 ack 1", "out A 1+0 ack 21")
 		c.discard()
 	})
 }

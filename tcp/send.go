@@ -160,6 +160,9 @@ func (t *Table) writeOptions(now Time, c *Conn) {
 
 // acknowledged: a segment that leaves carries the acknowledgement with it.
 func (c *Conn) acknowledged() {
+	if c.rcv.quick > 0 && (c.ackNow || c.rcv.lastAck != c.rcv.nxt) {
+		c.rcv.quick--
+	}
 	c.ackNow = false
 	c.rcv.lastAck = c.rcv.nxt
 	c.stopTimer(timerDelayedAck)
@@ -183,6 +186,7 @@ func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, mss int, as fate, ou
 	c.pace(now, n)
 	c.prr.out += n
 	c.force = false
+	c.rcv.interactive = c.rcv.interactive || c.answers(now)
 	c.stats.bytesSent += uint64(n)
 	c.stopTimer(timerPersist)
 	if c.deadlines[timerRetransmit] == 0 {
@@ -227,6 +231,12 @@ func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
 	}
 }
 
+// stopsAt reports whether the peer's window stops what goes on at end: the segment before it has PSH, as the one with which
+// what was written ends. "MUST set the PSH bit in the last buffered segment (i.e., when there is no more queued data to be
+// sent)" (RFC 9293, section 3.9.1.2, MUST-61); and a receiver that hands on what it has only at a PSH would never open the
+// window (MUST-60). Linux has it at every half of the largest window (forced push), with the same effect.
+func (s *sender) stopsAt(end Seq) bool { return s.una.Add(int(s.wnd)).Sub(end) < int(s.mss) }
+
 // transmit builds a segment, or super-packet, of the data x. fresh: it is sent for the first time.
 func (t *Table) transmit(now Time, c *Conn, x span, fin, fresh bool, mss int, out *ip.Outgoing) {
 	flags, tos := ACK|c.ecnReply(), c.opts.TrafficClass
@@ -235,8 +245,8 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin, fresh bool, mss int, ou
 		flags |= f
 		tos |= mark
 	}
-	if x.end == c.snd.buf.end() && x.len() > 0 {
-		flags |= PSH // the end of what was written (RFC 9293, section 3.9.1.2)
+	if x.len() > 0 && (x.end == c.snd.buf.end() || fresh && c.snd.stopsAt(x.end)) {
+		flags |= PSH
 	}
 	if fin {
 		flags |= FIN

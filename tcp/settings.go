@@ -29,10 +29,9 @@ const (
 	defaultSendBuffer    = 4 << 20 // as Linux, tcp_wmem
 	initialBuffer        = 64 << 10
 	minSendBuffer        = 128 << 10
-	pressedSendBuffer    = 2 * pageSize     // under memory pressure: what is received needs room, or two full ends wait for ever
-	delayedAck           = 40 * Millisecond // RFC 9293, MUST-40 allows 500 ms
-	finWait2Timeout      = 60 * Second      // as Linux; without it a peer that never closes holds the record for ever
-	timeWaitLength       = 60 * Second      // 2 MSL, as Linux
+	pressedSendBuffer    = 2 * pageSize // under memory pressure: what is received needs room, or two full ends wait for ever
+	finWait2Timeout      = 60 * Second  // as Linux; without it a peer that never closes holds the record for ever
+	timeWaitLength       = 60 * Second  // 2 MSL, as Linux
 	invalidInterval      = 500 * Millisecond
 	synRetries           = 7 // "at least 3 minutes" (RFC 9293, MUST-23); the last wait ends after 247 s
 	synAckRetries        = 5

@@ -175,6 +175,7 @@ func (t *Table) persistTimeout(now Time, c *Conn) {
 }
 
 func (t *Table) delayedAckTimeout(_ Time, c *Conn) {
+	c.rcv.interactive = false // no answer came that could have taken it along
 	c.ackNow = true
 	t.want(c)
 }

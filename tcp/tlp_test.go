@@ -172,7 +172,7 @@ func TestTLP_windowTooSmallForNewData(t *testing.T) {
 		c.accepted(sacking)
 		c.send(seg{flags: ACK, seq: 1, ack: 1, win: 78}) // 9984 bytes
 		c.write(1, 13_500)
-		c.want("what the window takes", seg{flags: ACK, seq: 1, ack: 1, len: 9000})
+		c.want("what the window takes", seg{flags: ACK | PSH, seq: 1, ack: 1, len: 9000})
 		c.advanceToTimer()
 		c.want("the peer could not keep the next: the last again", seg{flags: ACK, seq: 8001, ack: 1, len: 1000})
 	})

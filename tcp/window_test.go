@@ -21,7 +21,7 @@ func TestWindow_zeroAndProbes(t *testing.T) {
 			c.wantIdle("still closed")
 		}
 		c.send(seg{flags: ACK, seq: 2, ack: 1, win: 3000})
-		c.want("the window opens", seg{flags: ACK, seq: 1, ack: 2, len: 3000})
+		c.want("the window opens", seg{flags: ACK | PSH, seq: 1, ack: 2, len: 3000})
 		c.send(seg{flags: ACK, seq: 2, ack: 3001, win: 3000})
 		c.want("and goes on", seg{flags: ACK | PSH, seq: 3001, ack: 2, len: 2000})
 	})
@@ -98,7 +98,7 @@ func TestAttack_E09_sillyWindowOfThePeer(t *testing.T) {
 		c.send(seg{flags: ACK, seq: 1, ack: sent, win: 10})
 		c.wantIdle("a window of 10 bytes is not worth a segment")
 		d := c.advanceToTimer()
-		c.want("until the override time-out (RFC 9293, section 3.8.6.2.1)", seg{flags: ACK, seq: sent, ack: 1, len: 10})
+		c.want("until the override time-out (RFC 9293, section 3.8.6.2.1)", seg{flags: ACK | PSH, seq: sent, ack: 1, len: 10})
 		if d < 100*Millisecond || d > 1100*Millisecond {
 			c.Errorf("after %d ms", d/Millisecond)
 		}
@@ -119,7 +119,7 @@ func TestAttack_E09_sillyWindowOfThePeer(t *testing.T) {
 		if d := c.advanceToTimer(); d > Second+100*Millisecond {
 			c.Errorf("a small window after a long closed one is used after %d ms", d/Millisecond)
 		}
-		c.want("small", seg{flags: ACK, seq: at, ack: 1, len: 400})
+		c.want("small", seg{flags: ACK | PSH, seq: at, ack: 1, len: 400})
 	})
 }
 
@@ -131,6 +131,7 @@ func TestAttack_E09_sillyWindowOfOurs(t *testing.T) {
 		for i := range 4 {
 			c.send(seg{flags: ACK, seq: 1 + 1000*i, ack: 1, len: 1000})
 		}
+		c.advance(delayedAck + Millisecond)
 		if s := c.inbox[len(c.inbox)-1]; s.rawWin != 0 {
 			c.Errorf("the buffer is full and the window %d", s.rawWin)
 		}
@@ -386,7 +387,7 @@ func TestWindow_ofAnOldSequenceNumber(t *testing.T) {
 		c.send(seg{flags: ACK, seq: 101, ack: 1, len: 100, win: 1000})
 		c.discard()
 		c.write(1, 3000)
-		c.want("what the window allows", seg{flags: ACK, seq: 1, len: 1000, ack: 1})
+		c.want("what the window allows", seg{flags: ACK | PSH, seq: 1, len: 1000, ack: 1})
 		c.send(seg{flags: ACK, seq: 1, ack: 1001, len: 100, win: closed})
 		c.want("the window is closed now: nothing but the acknowledgement", seg{flags: ACK, seq: 1001, ack: 201})
 		c.wantIdle("no room")
