@@ -114,8 +114,12 @@ type receiver struct {
 type connStats struct {
 	bytesSent, bytesAcked, bytesReceived, bytesRetransmitted uint64
 	segmentsIn, segmentsOut                                  uint64
-	retransmits, timeouts, dsacks, lossProbes, undone        uint32
-	marks, deliveredMarked, reductions                       uint32 // ECN: CE received, delivered under ECE, windows reduced
+
+	// Numbers of segments and of events, modulo 2^32 as in Linux.
+	dataIn, dataOut, outOfOrder               uint32
+	retransmits, timeouts, lossProbes, undone uint32
+	dsacks, reordered                         uint32
+	marks, deliveredMarked, reductions        uint32 // ECN: CE received, delivered under ECE, windows reduced
 }
 
 const (

@@ -13,6 +13,7 @@ const (
 // dataArrived takes notice of a segment with data in the window, before it is kept.
 func (c *Conn) dataArrived(now Time, s *segment) {
 	r := &c.rcv
+	c.stats.dataIn += uint32(s.count())
 	if r.dataAt == 0 || now.Sub(r.dataAt) > c.rtt.rto() {
 		c.quicken()
 	}

@@ -18,28 +18,40 @@ type Info struct {
 	Timestamps, SACK       bool
 	ECN, ECNSeen           bool // negotiated (RFC 3168); the peer's data is ECN-capable
 	InRecovery             bool
+	CongestionState        CongestionState
 	SynData                bool // data that travelled with the SYN was taken (RFC 7413)
 	Unread, Unsent         int
 	Unacked, Pipe          int
 	Sacked, Lost           int
+	Retransmitted          int // of Pipe and Sacked, bytes that were sent more than once
 	OutOfOrder             int // bytes received beyond a hole
 	SendBuffer, ReceiveBuf int // present limits
+	PeerMSS, AdvertisedMSS int // payload of the peer's full segments, as far as seen; what we told it to send at most
 
 	BytesSent, BytesAcked, BytesReceived, BytesRetransmitted uint64
 	SegmentsIn, SegmentsOut, Retransmits, Timeouts, DSACKs   uint64
+	DataSegmentsIn, DataSegmentsOut                          uint64 // of them, those with data in the window, and with data
+	OutOfOrderIn                                             uint64 // packets that arrived beyond a hole
+	Delivered                                                uint64 // bytes the peer is known to have, cumulatively or selectively
 
 	MarksReceived   uint64 // segments that arrived with CE
 	DeliveredMarked uint64 // segments of ours whose acknowledgements had ECE
 	MarkReductions  uint64 // windows reduced for it
 
-	Age, Idle Duration
+	Age, Idle Duration // Idle: since the peer's last acknowledgement
+	// Since data was sent and received last; as long as Age when there was none.
+	LastDataSent, LastDataReceived Duration
+	AckDelay                       Duration // how long an acknowledgement waits for data now; 0: not at all
 
 	Urgent    int   // bytes that are to be read up to the end of the peer's urgent data; 0: there is none
+	Backoff   int   // doublings of the retransmission time-out
+	Probes    int   // of keep-alive or of a closed window that are not answered
 	Retries   int   // time-outs and probes since the peer last acknowledged something
 	SoftError error // what the network said meanwhile: ErrUnreachable, ErrRefused or nil
 
 	LossProbes   uint64 // RFC 8985, section 7
 	Undone       uint64 // recoveries and time-outs that had been for nothing
+	Reorderings  uint64 // acknowledgements that showed segments to arrive in another order
 	Reordering   bool   // segments were seen to arrive in another order than they were sent
 	ReorderingBy int    // the reordering window, in quarters of the shortest round-trip time
 
@@ -97,6 +109,7 @@ func (t *Table) Info(now Time, c *Conn) Info {
 	if c.cc.bbr != nil {
 		i.Model = c.cc.bbr.model()
 	}
+	t.describe(now, c, &i)
 	i.limits(c.limits.after(now, c), c.limits.now)
 	for _, r := range c.ahead {
 		i.OutOfOrder += r.len()
@@ -116,6 +129,65 @@ func (t *Table) OutOfOrder(c *Conn) []Range {
 
 // Options is an application call: what c was told, or took by default.
 func (t *Table) Options(c *Conn) Options { return *c.opts }
+
+// describe fills in what follows from several parts of the record.
+func (t *Table) describe(now Time, c *Conn, i *Info) {
+	st := &c.stats
+	i.CongestionState = c.congestionState()
+	i.DataSegmentsIn, i.DataSegmentsOut = uint64(st.dataIn), uint64(st.dataOut)
+	i.OutOfOrderIn, i.Reorderings = uint64(st.outOfOrder), uint64(st.reordered)
+	i.Delivered = st.bytesAcked + uint64(c.flight.sacked)
+	i.PeerMSS, i.AdvertisedMSS = int(c.rcv.mss), int(t.ourMSS(&c.flow))
+	for k := range c.flight.list {
+		if s := &c.flight.list[k]; s.fate&retransmitted != 0 && s.fate&lost == 0 {
+			i.Retransmitted += s.len()
+		}
+	}
+	i.LastDataSent, i.LastDataReceived = i.Age, i.Age
+	if st.dataOut > 0 {
+		i.LastDataSent = now.Sub(c.lastSent)
+	}
+	if c.rcv.dataAt != 0 {
+		i.LastDataReceived = now.Sub(c.rcv.dataAt)
+	}
+	if c.rcv.quick == 0 || c.rcv.interactive {
+		i.AckDelay = delayedAck
+	}
+	i.Backoff, i.Probes = int(c.rtt.backoff), int(c.keepProbes)
+	if c.deadlines[timerPersist] != 0 {
+		i.Probes = int(c.retries)
+	}
+}
+
+// CongestionState says what the sender is recovering from: the states of Linux' sender.
+type CongestionState uint8
+
+// The states.
+const (
+	CongestionOpen     CongestionState = iota // from nothing
+	CongestionDisorder                        // something is sacked, nothing was found lost yet
+	CongestionCWR                             // the window was reduced for a mark (RFC 3168)
+	CongestionRecovery                        // fast recovery
+	CongestionLoss                            // a retransmission time-out
+)
+
+func (s CongestionState) String() string {
+	return [...]string{"open", "disorder", "cwr", "recovery", "loss"}[s]
+}
+
+func (c *Conn) congestionState() CongestionState {
+	switch {
+	case c.recovery.kind == recoverTimeout:
+		return CongestionLoss
+	case c.recovery.kind == recoverFast:
+		return CongestionRecovery
+	case c.ecn.reduced:
+		return CongestionCWR
+	case c.flight.sacked > 0 || c.snd.dupAcks > 0:
+		return CongestionDisorder
+	}
+	return CongestionOpen
+}
 
 func (i *Info) limits(spent [numLimits]Duration, now Limit) {
 	i.Limit = now

@@ -64,6 +64,9 @@ func (t *Table) receiveInOrder(now Time, c *Conn, x span, b []byte, all int) Dro
 // receiveAhead keeps bytes beyond a hole, or fills one. Disorder is acknowledged at once (RFC 5681, section 4.2).
 func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	t.ackAtOnce(c)
+	if x.start != c.rcv.nxt {
+		c.stats.outOfOrder++
+	}
 	if x.start != c.rcv.nxt && !c.ahead.fits(x) {
 		return DropRanges
 	}

@@ -26,7 +26,10 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	}
 	if c.sack {
 		c.rack.update(d)
-		c.reorder.seen = c.reorder.seen || d.reordered
+		if d.reordered {
+			c.reorder.seen = true
+			c.stats.reordered++
+		}
 		c.reorder.adapt(c, d)
 	}
 	if c.undo.spurious(c, s, d) || c.recovery.kind == recoverTimeout && c.forwardStep(d) && c.undo.valid && c.undo.timeout {

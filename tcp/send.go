@@ -264,7 +264,9 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin, fresh bool, mss int, ou
 	}
 	c.acknowledged()
 	c.lastSent = now
-	c.stats.segmentsOut += uint64(max((x.len()+mss-1)/mss, 1))
+	segments := (x.len() + mss - 1) / mss
+	c.stats.dataOut += uint32(segments)
+	c.stats.segmentsOut += uint64(max(segments, 1))
 }
 
 // emitControl sends a segment without data: an acknowledgement, or a probe when seq lies before SND.UNA.
