@@ -38,19 +38,23 @@ func signal(c chan struct{}) {
 	}
 }
 
-// collect reads the table's events and notes who is to wake.
+// collect reads the table's events, notes who is to wake, and calls handlers.
 func (sh *shard) collect(now tcp.Time, w *wakes) {
 	for _, ev := range sh.table.Events() {
 		switch ev.Kind {
 		case tcp.EventReadable:
-			if c := sh.holder(ev.Conn); c != nil {
+			if s := sh.servedBy(ev.Conn); s != nil {
+				sh.callLater(ev.Conn, s)
+			} else if c := sh.holder(ev.Conn); c != nil {
 				if c.core.Err() != nil {
 					c.finish()
 				}
 				c.read.rouse(w)
 			}
 		case tcp.EventWritable:
-			if c := sh.holder(ev.Conn); c != nil {
+			if s := sh.servedBy(ev.Conn); s != nil {
+				sh.callLater(ev.Conn, s)
+			} else if c := sh.holder(ev.Conn); c != nil {
 				c.write.rouse(w)
 			}
 		case tcp.EventConnected:
@@ -59,7 +63,9 @@ func (sh *shard) collect(now tcp.Time, w *wakes) {
 				c.write.rouse(w)
 			}
 		case tcp.EventAcceptable, tcp.EventAttempt:
-			if l := sh.listeners[ev.Listener]; l != nil {
+			if l := sh.listeners[ev.Listener]; l != nil && l.open[sh.index] != nil {
+				sh.acceptServed(now, l)
+			} else if l != nil {
 				l.ready[sh.index].Store(true)
 				w.add(l.wake)
 			}
@@ -73,6 +79,7 @@ func (sh *shard) collect(now tcp.Time, w *wakes) {
 		sh.table.Abort(now, c)
 	}
 	sh.orphans = sh.orphans[:0]
+	sh.call(now)
 }
 
 // holder returns the runtime's part of a connection, nil while, or after, no application holds it.

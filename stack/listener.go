@@ -39,6 +39,7 @@ type Listener struct {
 	addr    netip.AddrPort
 	follows atomic.Bool      // the stack's options, as they change
 	ids     []tcp.ListenerID // by shard
+	open    []func() Handler // by shard, guarded by its lock: see ServeEvents
 	ready   []atomic.Bool    // by shard: its table has something for us
 	next    atomic.Uint32    // shard to ask first
 	wake    chan struct{}    // a token: something is ready
@@ -87,7 +88,7 @@ func (s *Stack) ListenTCP(at netip.AddrPort, o ListenOptions) (*Listener, error)
 		o.Options = s.defaults()
 	}
 	l := &Listener{
-		stack: s, ids: make([]tcp.ListenerID, len(s.shards)),
+		stack: s, ids: make([]tcp.ListenerID, len(s.shards)), open: make([]func() Handler, len(s.shards)),
 		ready: make([]atomic.Bool, len(s.shards)), wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	l.follows.Store(follows)

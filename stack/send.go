@@ -15,12 +15,13 @@ const (
 // bursts arrivals are looked for, so that a small exchange does not wait until all is sent that could be.
 func (sh *shard) leave(now tcp.Time) {
 	var w wakes
-	sh.collect(now, &w)
 	for ; ; now = sh.lock() {
 		more, sent := false, 0
+		sh.collect(now, &w)
 		if !sh.sending {
 			more, sent, now = sh.sendBurst(now)
 		}
+		more = more || len(sh.calls) > 0
 		sh.settle(now, &w)
 		sh.mu.Unlock()
 		w.send()
@@ -39,6 +40,7 @@ func (sh *shard) leaveBurst(now tcp.Time, w *wakes) (more bool) {
 	if !sh.sending {
 		more, _, now = sh.sendBurst(now)
 	}
+	more = more || len(sh.calls) > 0
 	sh.settle(now, w)
 	sh.mu.Unlock()
 	return more

@@ -26,6 +26,10 @@ type shard struct {
 	listeners map[tcp.ListenerID]*Listener
 	attempts  map[tcp.AttemptID]*Attempt
 	orphans   []*tcp.Conn
+	served    []*[servedChunk]served // by slot: connections with a handler
+	calls     []*tcp.Conn            // whose handlers are to be called
+	called    []*tcp.Conn            // scratch of call
+	event     eventConn
 	reports   map[*Conn]chan struct{} // of those that asked
 
 	sending bool       // somebody sends, and takes along what others leave
@@ -41,6 +45,7 @@ func newShard(s *Stack, index int, table *tcp.Table) *shard {
 		listeners: make(map[tcp.ListenerID]*Listener),
 		attempts:  make(map[tcp.AttemptID]*Attempt),
 	}
+	sh.event.shard = sh
 	sh.sent = sync.NewCond(&sh.mu)
 	return sh
 }

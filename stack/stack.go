@@ -264,6 +264,7 @@ func (sh *shard) close() {
 			sh.sendAll(now)
 		}
 	}
+	sh.closeServed(now)
 	for slot, more := sh.table.AbortReleased(now, 0); more; slot, more = sh.table.AbortReleased(now, slot) {
 		sh.sendAll(now)
 	}

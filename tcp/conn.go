@@ -138,6 +138,9 @@ func (o *Options) size() int {
 // Slot returns a small number, unique among the live connections of a table.
 func (c *Conn) Slot() uint32 { return c.slot }
 
+// At returns the connection with a slot. It is one that an application holds.
+func (t *Table) At(slot uint32) *Conn { return t.conn(slot) }
+
 // Flow returns the two ends.
 func (c *Conn) Flow() Flow { return c.flow }
 

@@ -1,0 +1,189 @@
+package stack_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"io"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"tcpd/service"
+	"tcpd/stack"
+)
+
+// counted is a service under test.
+type counted interface {
+	Serve(context.Context, net.Listener) error
+	Snapshot() service.Snapshot
+}
+
+// ways are the two in which a service may get its connections: as calls, and, when it sees no more than a net.Listener, each
+// in a goroutine. Nothing but their cost differs.
+var ways = map[string]func(*stack.Listener) net.Listener{
+	"events":     func(l *stack.Listener) net.Listener { return l },
+	"goroutines": func(l *stack.Listener) net.Listener { return struct{ net.Listener }{l} },
+}
+
+// bothWays runs f with a client of s, with each way and family.
+func bothWays(t *testing.T, s func() counted, f func(t *testing.T, p *pair, s counted, addr string)) {
+	for way, listener := range ways {
+		for family, addr := range families {
+			t.Run(way+"/"+family, func(t *testing.T) {
+				p := newPair(t, 2)
+				s, l := s(), p.listen(addr, stack.ListenOptions{})
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- s.Serve(ctx, listener(l)) }()
+				f(t, p, s, addr)
+				cancel()
+				if err := <-ended; err != nil {
+					t.Errorf("Serve: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// wantCounted waits until the only connection has ended for r.
+func wantCounted(t *testing.T, s counted, r service.Reason) {
+	t.Helper()
+	var got service.Snapshot
+	for range 20_000 {
+		if got = s.Snapshot(); got.Accepted == 1 && got.Active == 0 && got.Ended[r] == 1 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("want one connection, ended with %v, got %+v", r, got)
+}
+
+func TestHandler_echo(t *testing.T) {
+	bothWays(t, func() counted { return &service.Echo{} }, func(t *testing.T, p *pair, s counted, addr string) {
+		c := p.dial(addr)
+		sent, got := sha256.New(), sha256.New()
+		go func() {
+			_, _ = io.CopyN(io.MultiWriter(c, sent), rand.NewChaCha8([32]byte{1}), 3<<20)
+			_ = c.CloseWrite()
+		}()
+		n, err := io.Copy(got, c)
+		if err != nil || n != 3<<20 || !bytes.Equal(got.Sum(nil), sent.Sum(nil)) {
+			t.Errorf("echoed %d bytes, %v; want the 3 MiB that were sent, then EOF", n, err)
+		}
+		c.Close()
+		wantCounted(t, s, service.Finished)
+	})
+}
+
+func TestHandler_reset(t *testing.T) {
+	bothWays(t, func() counted { return &service.Echo{} }, func(t *testing.T, p *pair, s counted, addr string) {
+		c := p.dial(addr)
+		mustWrite(t, c, "hi")
+		mustRead(t, c, "hi")
+		c.SetLinger(0)
+		c.Close()
+		wantCounted(t, s, service.ClientReset)
+	})
+}
+
+func TestHandler_discard(t *testing.T) {
+	bothWays(t, func() counted { return &service.Discard{} }, func(t *testing.T, p *pair, s counted, addr string) {
+		c := p.dial(addr)
+		if _, err := io.CopyN(c, rand.NewChaCha8([32]byte{2}), 3<<20); err != nil {
+			t.Fatal(err)
+		}
+		c.CloseWrite()
+		mustEOF(t, c)
+		c.Close()
+		wantCounted(t, s, service.Finished)
+	})
+}
+
+func TestHandler_chargen(t *testing.T) {
+	bothWays(t, func() counted { return &service.Chargen{} }, func(t *testing.T, p *pair, s counted, addr string) {
+		c := p.dial(addr)
+		mustWrite(t, c, "ignored")
+		c.CloseWrite()
+		got := make([]byte, 1<<20)
+		if _, err := io.ReadFull(c, got); err != nil {
+			t.Fatalf("%v; the client's FIN must not end the stream", err)
+		}
+		const period = 95 * 74
+		if string(got[:74+2]) != ` !"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\]^_`+"`abcdefg\r\n"+`!"` {
+			t.Errorf("the stream begins with %q", got[:76])
+		}
+		for i := period; i < len(got); i++ {
+			if got[i] != got[i-period] {
+				t.Fatalf("the pattern breaks at byte %d", i)
+			}
+		}
+		c.Close()
+		wantCounted(t, s, service.ClientReset)
+	})
+}
+
+// The end of the stack is counted as a blocked call would have seen it.
+func TestHandler_stackCloses(t *testing.T) {
+	bothWays(t, func() counted { return &service.Echo{} }, func(t *testing.T, p *pair, s counted, addr string) {
+		c := p.dial(addr)
+		mustWrite(t, c, "hi")
+		mustRead(t, c, "hi")
+		p.server.Close()
+		wantCounted(t, s, service.ClientReset)
+		if n := p.server.Stats().MemoryUsed; n != 0 {
+			t.Errorf("%d bytes are still charged", n)
+		}
+	})
+}
+
+// When the listener closes, connections that run go on, and Drain waits for them.
+func TestHandler_drains(t *testing.T) {
+	bothWays(t, func() counted { return &service.Echo{} }, func(t *testing.T, p *pair, s counted, addr string) {
+		c := p.dial(addr)
+		mustWrite(t, c, "hi")
+		mustRead(t, c, "hi")
+		drained := make(chan error, 1)
+		go func() { drained <- p.server.Drain(t.Context()) }()
+		mustWrite(t, c, "still there?")
+		mustRead(t, c, "still there?")
+		select {
+		case err := <-drained:
+			t.Fatalf("drained with a connection open: %v", err)
+		default:
+		}
+		c.CloseWrite()
+		mustEOF(t, c)
+		c.Close()
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		wantCounted(t, s, service.Finished)
+	})
+}
+
+// Idle connections need no goroutine.
+func TestHandler_noGoroutineEach(t *testing.T) {
+	p := newPair(t, 1)
+	l := p.listen("10.77.0.2:80", stack.ListenOptions{})
+	s := &service.Echo{}
+	go s.Serve(t.Context(), l)
+	const n = 200
+	var all []*stack.Conn
+	p.dial("10.77.0.2:80").Close()
+	before := runtime.NumGoroutine()
+	for range n {
+		c := p.dial("10.77.0.2:80")
+		mustWrite(t, c, "x")
+		mustRead(t, c, "x")
+		all = append(all, c)
+	}
+	if more := runtime.NumGoroutine() - before; more > n/10 {
+		t.Errorf("%d goroutines more with %d connections", more, n)
+	}
+	for _, c := range all {
+		c.Close()
+	}
+}
