@@ -44,3 +44,46 @@ func (b *budget) Release(n int) { b.used.Add(int64(-n)) }
 
 // Pressure reports that the budget is nearly used up.
 func (b *budget) Pressure() bool { return b.used.Load() > b.limit.Load()/100*pressurePercent }
+
+// allowance is what one shard has charged of the budget beyond what it uses: a page more or less then costs no atomic
+// operation, which would wait until the copies before it have reached memory. It implements tcp.Memory, under the shard's lock.
+type allowance struct {
+	*budget
+	spare int
+}
+
+// allowanceStep is what is charged at once.
+const allowanceStep = 256 << 10
+
+func (a *allowance) Charge(n int) bool {
+	if a.spare < n && !a.more(n) {
+		return false
+	}
+	a.spare -= n
+	return true
+}
+
+// more charges for n bytes, and some more unless memory is short.
+func (a *allowance) more(n int) bool {
+	k := n - a.spare
+	if a.used.Load()+allowanceStep < a.limit.Load()/4 {
+		k += allowanceStep
+	}
+	if !a.budget.Charge(k) {
+		return false
+	}
+	a.spare += k
+	return true
+}
+
+func (a *allowance) Release(n int) {
+	a.spare += n
+	if a.spare > 2*allowanceStep || a.used.Load() > a.limit.Load()/4 {
+		a.returnSpare()
+	}
+}
+
+func (a *allowance) returnSpare() {
+	a.budget.Release(a.spare)
+	a.spare = 0
+}

@@ -25,13 +25,13 @@ func (g *guest) read() {
 		return
 	}
 	g.begin()
-	g.woke = false
 	n, err := g.stack.link.Poll(g.queue, batch, g.deliver)
 	g.backlog.read(g.now, n)
 	if n > 0 && err == nil {
 		g.finish()
 	}
 	woke := g.woke
+	g.woke = false
 	g.busy.Unlock()
 	if woke {
 		runtime.Gosched()

@@ -219,3 +219,28 @@ func TestConnSize(t *testing.T) {
 		t.Errorf("a Conn has %d bytes, want at most 192", n)
 	}
 }
+
+// A shard charges ahead while memory is plentiful, and returns what it does not use when it is not: others may need it.
+func TestAllowance(t *testing.T) {
+	b := newBudget(16 << 20)
+	a := &allowance{budget: b}
+	if !a.Charge(4096) || b.used.Load() != 4096+allowanceStep {
+		t.Errorf("%d bytes charged, want a step more than 4096", b.used.Load())
+	}
+	for range 100 {
+		before := b.used.Load()
+		if !a.Charge(512) || b.used.Load() != before {
+			t.Error("a small charge went to the budget though there is an allowance")
+		}
+	}
+	b.Charge(8 << 20)
+	if a.Release(1); b.used.Load()-(8<<20) != 4096+100*512-1 {
+		t.Errorf("%d bytes are charged while memory is short", b.used.Load()-(8<<20))
+	}
+	if a.Release(4095 + 100*512); b.used.Load() != 8<<20 {
+		t.Errorf("%d bytes lost", b.used.Load()-(8<<20))
+	}
+	if b.Charge(8 << 20); a.Charge(1) {
+		t.Error("more was granted than there is")
+	}
+}

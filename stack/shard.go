@@ -18,6 +18,7 @@ type shard struct {
 
 	mu        sync.Mutex
 	table     *tcp.Table
+	memory    *allowance
 	now       tcp.Time // latest time told to the table
 	timer     Timer
 	armed     tcp.Time // when the timer fires at the latest; Never: it does not
@@ -39,9 +40,9 @@ type shard struct {
 	packetsOut, bytesOut, writeErrors uint64
 }
 
-func newShard(s *Stack, index int, table *tcp.Table) *shard {
+func newShard(s *Stack, index int, table *tcp.Table, memory *allowance) *shard {
 	sh := &shard{
-		stack: s, index: index, table: table, armed: tcp.Never,
+		stack: s, index: index, table: table, memory: memory, armed: tcp.Never,
 		listeners: make(map[tcp.ListenerID]*Listener),
 		attempts:  make(map[tcp.AttemptID]*Attempt),
 	}

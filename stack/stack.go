@@ -83,7 +83,8 @@ func newStack(cfg Config) (*Stack, error) {
 	s.mtu.Store(int64(cfg.Link.MTU()))
 	n := cfg.Link.Queues()
 	for i := range n {
-		s.shards = append(s.shards, newShard(s, i, tcp.NewTable(cfg.tableConfig(i, n, s.memory))))
+		memory := &allowance{budget: s.memory}
+		s.shards = append(s.shards, newShard(s, i, tcp.NewTable(cfg.tableConfig(i, n, memory)), memory))
 	}
 	for i := range n {
 		s.loops = append(s.loops, newReader(s, i))
@@ -154,6 +155,7 @@ func (s *Stack) SetLimits(l Limits) {
 	n := len(s.shards)
 	for _, sh := range s.shards {
 		sh.mu.Lock()
+		sh.memory.returnSpare()
 		sh.table.SetLimits(share(l.Connections, n), share(l.HalfOpen, n), share(l.TimeWait, n))
 		sh.mu.Unlock()
 	}

@@ -49,7 +49,8 @@ func (s *Stack) Stats() Stats {
 	for _, sh := range s.shards {
 		sh.addTo(&st)
 	}
-	st.MemoryUsed, st.MemoryPeak = s.memory.used.Load(), s.memory.peak.Load()
+	st.MemoryUsed += s.memory.used.Load()
+	st.MemoryPeak = s.memory.peak.Load()
 	st.MemoryLimit, st.MemoryRefused = s.memory.limit.Load(), uint64(s.memory.refused.Load())
 	f := &s.fragments
 	f.mu.Lock()
@@ -103,6 +104,7 @@ func (sh *shard) addTo(st *Stats) {
 	st.Connections += n.Connections
 	st.HalfOpen += n.HalfOpen
 	st.TimeWait += n.TimeWait
+	st.MemoryUsed -= int64(sh.memory.spare)
 	st.PacketsOut += sh.packetsOut
 	st.BytesOut += sh.bytesOut
 	st.WriteErrors += sh.writeErrors

@@ -123,9 +123,25 @@ func (t *Table) keepToSend(c *Conn, b []byte) (n int) {
 }
 
 // sendLimit lets the buffer follow what is under way, or may be: one window is in flight, another waits. In a recovery the
-// window is small for a moment and the flight is not: the stream must not run dry for it.
+// window is small for a moment and the flight is not: the stream must not run dry for it. On a short path acknowledgements, and
+// with them the application, come so soon that a window would only lie in memory: the less waits, the more of it still is in the
+// processor's cache when it leaves.
 func (c *Conn) sendLimit() int {
-	return min(c.opts.SendBuffer, max(minSendBuffer, 2*max(int(c.cc.cwnd), c.snd.nxt.Sub(c.snd.una))))
+	flight, cwnd := c.snd.nxt.Sub(c.snd.una), int(c.cc.cwnd)
+	if c.shortPath() {
+		return min(c.opts.SendBuffer, flight+c.waitLimit())
+	}
+	return min(c.opts.SendBuffer, max(minSendBuffer, 2*max(cwnd, flight)))
+}
+
+// longPath is the round-trip time from which on a whole window may wait: time for a process that was busy with others.
+const longPath = 4 * Millisecond
+
+func (c *Conn) shortPath() bool { return c.rtt.min != 0 && c.rtt.min < longPath }
+
+// waitLimit is how much may wait on a short path beside what is under way.
+func (c *Conn) waitLimit() int {
+	return max(minSendBuffer, int(int64(c.cc.cwnd)*int64(c.rtt.min)/int64(longPath)))
 }
 
 func (c *Conn) sendRoom() int { return max(c.sendLimit()-int(c.snd.buf.len), 0) }

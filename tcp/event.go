@@ -59,10 +59,17 @@ const maxWritableStep = 256 << 10
 
 // writable wakes who waits to write, once there is room worth a wake-up.
 func (t *Table) writable(c *Conn) {
-	if c.wantWrite && (c.failure != 0 || c.sendRoom() >= min(c.sendLimit()/3, maxWritableStep)) {
+	if c.wantWrite && (c.failure != 0 || c.sendRoom() >= c.writableStep()) {
 		c.wantWrite = false
 		t.signal(c, EventWritable)
 	}
+}
+
+func (c *Conn) writableStep() int {
+	if c.shortPath() {
+		return min(c.sendLimit()/3, c.waitLimit()/2, maxWritableStep)
+	}
+	return min(c.sendLimit()/3, maxWritableStep)
 }
 
 // acceptable tells that l has something to accept.
