@@ -95,6 +95,9 @@ func (t *Table) limitSearch(now Time, c *Conn) {
 		s.limit = limit
 		s.high = limit
 		s.low = min(s.low, limit)
+		if s.size > limit {
+			s.size = 0 // whatever becomes of the probe under way, it says nothing any more
+		}
 	}
 }
 

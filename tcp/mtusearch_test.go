@@ -123,3 +123,29 @@ func TestMTUSearch_outage(t *testing.T) {
 		}
 	}
 }
+
+// TestMTUSearch_linkNarrows: when the link becomes narrower than a probe under way, its arrival says nothing.
+func TestMTUSearch_linkNarrows(t *testing.T) {
+	for _, f := range []Flow{flow4, flow6} {
+		t.Run(fmt.Sprint(f.Local), func(t *testing.T) {
+			p := newPair(t)
+			p.options.MTUProbing = MTUProbingOn
+			c, s := p.open(f)
+			client, buf := p.ends[0], make([]byte, 64<<10)
+			for client.searchOf(c).size == 0 {
+				if _, err := client.Write(p.now, c, buf); err != nil {
+					t.Fatal(err)
+				}
+				if n, _ := p.ends[1].Read(p.now, s, buf); n == 0 && !p.step() {
+					t.Fatal("no probe leaves")
+				}
+			}
+			mtu := int(client.searchOf(c).size) - 1
+			client.SetMTU(mtu)
+			p.carry(c, s, 1<<20)
+			if i := client.Info(p.now, c); i.PathMTU > mtu {
+				t.Errorf("the link carries %d, the connection sends %d", mtu, i.PathMTU)
+			}
+		})
+	}
+}
