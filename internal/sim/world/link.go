@@ -157,6 +157,9 @@ func (l *direction) pieceSize(o *ip.Outgoing) int {
 	if full == 0 {
 		full = payload
 	}
+	if syn := tcp.Flags(o.Header[o.NetworkLen+atFlags])&tcp.SYN != 0; syn {
+		return 0 // nothing in the world cuts a SYN
+	}
 	if payload < 2 || l.dice.chance(0.5) {
 		return int(o.Offload.SegmentSize)
 	}

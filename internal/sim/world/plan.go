@@ -17,9 +17,11 @@ type plan struct {
 	origin tcp.Time
 	clocks [2]clockPlan
 	nat    natPlan
-	links  [2]linkPlan // by the end they lead to
-	ends   [2]endPlan
-	conns  []connPlan
+
+	fastOpen bool
+	links    [2]linkPlan // by the end they lead to
+	ends     [2]endPlan
+	conns    []connPlan
 }
 
 // endPlan is one end: its limits, its listener, and how punctual it is.

@@ -74,6 +74,8 @@ func TestRegressions(t *testing.T) {
 		{2, 718, "the same"},
 		{2, 4475, "a link that became wider left a congestion window of less than one segment"},
 		{2, 9734, "the same"},
+		{3, 7594, "an MTU probe under way was believed when its size had become too large"},
+		{3, 9064, "the same"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
 			t.Errorf("seed %d (%s): %s\nreplay: %s", c.seed, c.found, r.Failure, r.Replay())
