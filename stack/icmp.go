@@ -17,7 +17,13 @@ func (r *reader) arriveICMP(p *ip.Packet) {
 	switch m.Kind {
 	case ip.EchoRequest:
 		r.answerEcho(p)
-	case ip.EchoReply, ip.Ignored:
+	case ip.EchoReply:
+		if !r.stack.pings.answered(p.Src, m.ID, m.Seq) {
+			r.counters.drop(DropICMPIgnored)
+			return
+		}
+		r.counters.delivered.Add(1)
+	case ip.Ignored:
 		r.counters.drop(DropICMPIgnored)
 	default:
 		r.arriveError(m)

@@ -30,6 +30,7 @@ type Stack struct {
 	sources   *sources
 	limiter   *limiter
 	fragments fragments
+	pings     pings
 
 	fragmentID atomic.Uint32
 	mtu        atomic.Int64
@@ -79,6 +80,7 @@ func newStack(cfg Config) (*Stack, error) {
 	}
 	s.limiter = newLimiter(s.hash, cfg.Seed)
 	s.fragments.init(s)
+	s.pings.id, s.pings.bySeq = uint16(mix(cfg.Seed, 7)), make(map[uint16]ping)
 	s.fragmentID.Store(uint32(mix(cfg.Seed, 6)))
 	s.mtu.Store(int64(cfg.Link.MTU()))
 	n := cfg.Link.Queues()

@@ -38,6 +38,7 @@ func newRootCommand() *cobra.Command {
 	settings.define(root)
 	root.AddCommand(newRunCommand(), newCheckCommand(), newReloadCommand(), newStatusCommand(), newVersionCommand())
 	root.AddCommand(newDatagramCommand(), newDemoCommand(), newImpairCommand(), newSendCommand(), newRecvCommand())
+	root.AddCommand(newGetCommand(), newNcCommand(), newPingCommand())
 	return root
 }
 

@@ -103,6 +103,8 @@ func (d *daemon) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.status()) })
 	mux.HandleFunc("POST /v1/reload", d.serveReload)
+	mux.HandleFunc("POST /v1/dial", d.serveDial)
+	mux.HandleFunc("POST /v1/ping", d.servePing)
 	mux.HandleFunc("GET /v1/impair", d.serveImpair)
 	mux.HandleFunc("PUT /v1/impair", d.serveImpair)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

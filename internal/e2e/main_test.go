@@ -66,6 +66,7 @@ var tools = map[string]string{
 	"nc":      "netcat-openbsd",
 	"ping":    "iputils-ping",
 	"nft":     "nftables",
+	"nginx":   "nginx-light",
 	"ip":      "iproute2",
 	"ss":      "iproute2",
 	"setpriv": "util-linux",
