@@ -14,6 +14,7 @@ type callKind struct {
 
 var calls = map[string]callKind{
 	"socket": {args: 3}, "write": {args: 3}, "send": {args: 3}, "sendto": {args: 3},
+	"writev": {args: 3}, "readv": {args: 3}, "sendmsg": {args: 3}, "recvmsg": {args: 3}, // flattened when they are read
 	"bind":       {3, (*run).bind},
 	"listen":     {2, (*run).listen},
 	"accept":     {3, (*run).accept},

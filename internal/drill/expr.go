@@ -25,8 +25,13 @@ type unary struct {
 
 func (u unary) eval(get func(string) int64) int64 {
 	x := u.x.eval(get)
-	if u.op == "not" {
+	switch u.op {
+	case "not":
 		return truth(x == 0)
+	case "~":
+		return ^x
+	case "abs":
+		return max(x, -x)
 	}
 	return -x
 }
@@ -70,17 +75,43 @@ func (b operation) eval(get func(string) int64) int64 {
 		return x * y
 	case "&":
 		return x & y
+	case "|":
+		return x | y
+	case "^":
+		return x ^ y
+	case "<<":
+		return x << min(max(y, 0), 63)
+	case ">>":
+		return x >> min(max(y, 0), 63)
+	case "min":
+		return min(x, y)
+	case "max":
+		return max(x, y)
+	case ",":
+		return y
 	}
+	return divide(b.op, x, y)
+}
+
+// divide rounds as Python's // does; by zero it gives zero.
+func divide(op string, x, y int64) int64 {
 	if y == 0 {
 		return 0
 	}
-	return x / y
+	q, rest := x/y, x%y
+	if rest != 0 && (rest < 0) != (y < 0) {
+		q, rest = q-1, rest+y
+	}
+	if op == "%" {
+		return rest
+	}
+	return q
 }
 
-// code takes assertions, one a line or separated by semicolons.
+// code takes assertions and what is printed, one a line or separated by semicolons.
 func (p *parser) code() code {
 	t := p.take()
-	sub := &parser{lexer: lexer{name: p.name, source: p.source[:t.end-2], at: t.start + 2}}
+	sub := &parser{lexer: lexer{name: p.name, source: p.source[:t.end-2], at: t.start + 2, python: true}}
 	var err error
 	if sub.list, err = sub.tokens(); err != nil {
 		panic(syntax{err})
@@ -90,17 +121,7 @@ func (p *parser) code() code {
 		if sub.accept(";") {
 			continue
 		}
-		first := sub.peek()
-		if !sub.accept("assert") {
-			sub.stop(first, "the code consists of assertions; want assert, got %v", first)
-		}
-		x := sub.expr(0)
-		end := sub.list[sub.i-1].end
-		if sub.accept(",") { // what Python would print
-			sub.expr(0)
-		}
-		text := strings.Join(strings.Fields(p.source[first.start:end]), " ")
-		list = append(list, assertion{text: text, expr: x})
+		list = append(list, sub.statement())
 	}
 	if len(list) == 0 {
 		p.stop(t, "the code has no assertion")
@@ -108,25 +129,54 @@ func (p *parser) code() code {
 	return list
 }
 
+// statement takes assert, with what Python would print when it fails, or print.
+func (p *parser) statement() (a assertion) {
+	first := p.peek()
+	if a.print = p.accept("print"); !a.print && !p.accept("assert") {
+		p.stop(first, "the code consists of assertions; want assert or print, got %v", first)
+	}
+	a.expr = p.expr(0)
+	end := p.list[p.i-1].end
+	for p.accept(",") {
+		if x := p.expr(0); a.print {
+			a.expr = operation{",", a.expr, x}
+		}
+	}
+	if a.print {
+		end = p.list[p.i-1].end
+	}
+	a.text = strings.Join(strings.Fields(p.source[first.start:end]), " ")
+	return a
+}
+
 // levels are the operators by binding, loosest first.
 var levels = [][]string{
-	{"or"}, {"and"}, {"==", "!=", "<=", ">=", "<", ">"}, {"&"}, {"+", "-"}, {"*", "/"},
+	{"or"}, {"and"}, {"==", "!=", "<=", ">=", "<", ">"}, {"|"}, {"^"}, {"&"}, {"<<", ">>"}, {"+", "-"}, {"*", "//", "/", "%"},
 }
+
+const comparisons = 2 // the level of those, which chain: a < b < c is a < b and b < c
 
 func (p *parser) expr(level int) expr {
 	if level == len(levels) {
 		return p.operand()
 	}
-	if level == 2 && p.accept("not") {
+	if level == comparisons && p.accept("not") {
 		return unary{"not", p.expr(level)}
 	}
 	x := p.expr(level + 1)
-	for {
+	left := x
+	for n := 0; ; n++ {
 		op := p.operator(levels[level])
-		if op == "" {
+		switch {
+		case op == "":
 			return x
+		case level == comparisons && n > 0:
+			right := p.expr(level + 1)
+			x, left = operation{"and", x, operation{op, left, right}}, right
+		default:
+			right := p.expr(level + 1)
+			x, left = operation{op, x, right}, right
 		}
-		x = operation{op, x, p.expr(level + 1)}
 	}
 }
 
@@ -151,10 +201,17 @@ func (p *parser) operand() expr {
 	switch {
 	case t.text == "(" && t.kind == tokenPunct:
 		x := p.expr(0)
+		for p.accept(",") { // the values of a format
+			x = operation{",", x, p.expr(0)}
+		}
 		p.expect(")", "expression")
 		return x
-	case t.text == "-" && t.kind == tokenPunct:
-		return unary{"-", p.operand()}
+	case (t.text == "-" || t.text == "~") && t.kind == tokenPunct:
+		return unary{t.text, p.operand()}
+	case t.kind == tokenString: // a message, with what it formats
+		return number(0)
+	case t.kind == tokenWord && p.is("("):
+		return p.function(t)
 	case t.kind == tokenInteger || t.kind == tokenHex:
 		n, err := strconv.ParseInt(t.text, 0, 64)
 		if err != nil {
@@ -172,4 +229,25 @@ func (p *parser) operand() expr {
 	}
 	p.stop(t, "want a number or a name, got %v", t)
 	return nil
+}
+
+// function takes the arguments of abs, min or max.
+func (p *parser) function(t token) expr {
+	p.take()
+	x := p.expr(0)
+	switch t.text {
+	case "abs", "int":
+		x = unary{t.text, x}
+		if t.text == "int" {
+			x = x.(unary).x
+		}
+	case "min", "max":
+		for p.accept(",") {
+			x = operation{t.text, x, p.expr(0)}
+		}
+	default:
+		p.stop(t, "%v is not a function that this runner knows: abs, min, max, int", t)
+	}
+	p.expect(")", t.text)
+	return x
 }

@@ -12,7 +12,7 @@ var constants = map[string]int64{
 	"TCP_CLOSE": 7, "TCP_CLOSE_WAIT": 8, "TCP_LAST_ACK": 9, "TCP_LISTEN": 10, "TCP_CLOSING": 11,
 	"TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2, "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8, "TCPI_OPT_SYN_DATA": 32, "TCPI_OPT_ECN_SEEN": 16,
 	"TCP_CA_Open": 0, "TCP_CA_Disorder": 1, "TCP_CA_CWR": 2, "TCP_CA_Recovery": 3, "TCP_CA_Loss": 4,
-	"TCP_INFINITE_SSTHRESH": infiniteSsthresh,
+	"TCP_INFINITE_SSTHRESH": infiniteSsthresh, "True": 1, "False": 0,
 }
 
 const infiniteSsthresh = 0x7fffffff
@@ -79,6 +79,8 @@ var facts = map[string]func(*tcp.Info) int64{
 	"tcpi_rcv_ooopack":    func(i *tcp.Info) int64 { return int64(i.OutOfOrderIn) },
 	"tcpi_total_rto":      func(i *tcp.Info) int64 { return int64(i.Timeouts) },
 	"tcpi_retransmits":    func(i *tcp.Info) int64 { return int64(i.Retries) },
+	"tcpi_delivery_rate":  func(i *tcp.Info) int64 { return int64(i.DeliveryRate) },
+	"tcpi_pacing_rate":    func(i *tcp.Info) int64 { return int64(i.PacingRate) },
 	"urgent_ahead":        func(i *tcp.Info) int64 { return int64(i.Urgent) },
 	"soft_error":          func(i *tcp.Info) int64 { return truth(i.SoftError != nil) },
 }

@@ -58,6 +58,7 @@ func (t token) String() string {
 type lexer struct {
 	name, source string
 	at           int
+	python       bool // of code: // divides, '...' is a string as well
 }
 
 func (l *lexer) fail(at int, format string, args ...any) error {
@@ -93,7 +94,7 @@ func (l *lexer) skip() error {
 		switch {
 		case strings.ContainsRune(" \t\r\n", rune(rest[0])):
 			l.at++
-		case strings.HasPrefix(rest, "//") || rest[0] == '#':
+		case strings.HasPrefix(rest, "//") && !l.python || rest[0] == '#':
 			n := strings.IndexByte(rest, '\n')
 			if n < 0 {
 				n = len(rest)
@@ -126,6 +127,8 @@ func (l *lexer) next() (token, error) {
 		return l.quoted(tokenCode, "%{", "}%", "the code")
 	case rest[0] == '"':
 		return l.quoted(tokenString, `"`, `"`, "the string")
+	case rest[0] == '\'' && l.python:
+		return l.quoted(tokenString, "'", "'", "the string")
 	case rest[0] == '`':
 		return l.quoted(tokenCommand, "`", "`", "the command")
 	case strings.HasPrefix(rest, "--") && len(rest) > 2 && isWord(rest[2]):

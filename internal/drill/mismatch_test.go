@@ -66,6 +66,7 @@ func TestMismatches(t *testing.T) {
 		{"option too late", "+0 setsockopt(4, SOL_SOCKET, SO_RCVBUF, [5000], 4) = 0", "setsockopt: want 0, got -1 EOPNOTSUPP"},
 		{"no connection to assert about", "+0 close(4) = 0\n+0 > F. 1:1(0) ack 1 <...>\n+0 %{ assert tcpi_rtt == 0 }%",
 			"tcpi_rtt: there is no connection under test"},
+		{"chained comparison", "+0 %{ assert 1 <= tcpi_snd_cwnd <= 9 }%", "[tcpi_snd_cwnd is 10"},
 		{"count of drops", "+0 %{ assert drop_paws == 1 }%", "[drop_paws is 0]"},
 		{"half close of receiving", "+0 shutdown(4, SHUT_RD) = 0\n+0 > F. 1:1(0) ack 1 <...>", "no way to close the receiving half"},
 	} {
@@ -150,5 +151,54 @@ func TestRepeats(t *testing.T) {
 	}
 	if a, b := s.Run(IPv4).Conversation(), s.Run(IPv4).Conversation(); a != b {
 		t.Errorf("two runs differ:\n%s\n%s", a, b)
+	}
+}
+
+// foreign is a script with what is in common use in that language.
+const foreign = `// Comments of
+/* all */ # kinds
+--tolerance_usecs=10000
+--ip_version=ipv4-mapped-ipv6
+` + "`../common/defaults.sh\n../common/set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=1`" + `
+    0 ` + "`sysctl -q net.ipv4.tcp_sack=1 net.ipv4.tcp_rmem=\"4096 131072 6291456\"`" + `
+0.000 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+   +0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
+   +0 bind(3, ..., ...) = 0
+   +0 listen(3, 1) = 0
+   +0 < S 0:0(0) win 32792 <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 8>
+   +0 > S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 0 ecr 100,nop,wscale 7>
+  +.1 < . 1:1(0) ack 1 win 257 <nop,nop,TS val 200 ecr 0>
+   +0 accept(3, ..., ...) = 4
++0.1...0.2 read(4, ..., 100) = 10
+  +.1 < P. 1:11(10) ack 1 win 257 <nop,nop,TS val 300 ecr 0>
++0~+.1 > . 1:1(0) ack 11 <...>
+   +0 writev(4, [{..., 1000}, {..., 460}], 2) = 1460
+0.3~+.1 > P. 1:1461(1460) ack 11 <...>
+  +.01 < . 11:11(0) ack 1461 win 257 <nop,nop,TS val 400 ecr 0>
+   +0 sendmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 100}], msg_flags=0}, 0) = 100
+   * > P. 1461:1561(100) ack 11 <...>
+   +0 %{
+print tcpi_rtt, 'microseconds'
+assert 9 <= tcpi_snd_cwnd < 20, 'cwnd=%d' % tcpi_snd_cwnd
+assert abs(tcpi_rtt - 100000) < 100000 and (tcpi_options & TCPI_OPT_SACK) != 0, (tcpi_rtt, tcpi_options)
+assert tcpi_state == TCP_ESTABLISHED # state
+}%
+`
+
+// TestForeignScript: it is read as it is meant there.
+func TestForeignScript(t *testing.T) {
+	s, err := Parse("foreign", foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.Run(IPv4)
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(r.Conversation(), "print tcpi_rtt, 'microseconds': [tcpi_rtt is") {
+		t.Errorf("nothing is printed:\n%s", r.Conversation())
+	}
+	if f := s.Families(); len(f) != 1 || f[0] != IPv4 {
+		t.Errorf("families %v", f)
 	}
 }

@@ -114,8 +114,12 @@ func (p *parser) script() {
 // tolerated are options of packetdrill that mean nothing here: there is one link, and addresses are ours.
 var tolerated = map[string]bool{
 	"local_ip": true, "remote_ip": true, "gateway_ip": true, "netmask_ip": true, "non_fatal": true, "speed": true,
-	"wire_server_port": true,
+	"wire_server_port": true, "verbose": true, "debug": true, "dry_run": true, "persistent_tun_dev": true, "init_scripts": true,
+	"strict_segments": true, "send_omit_free": true, "no_cleanup": true,
 }
+
+// families are the values of --ip_version. A socket of IPv6 that speaks IPv4 is nothing of its own to a table.
+var families = map[string]string{"ipv4": "ipv4", "ipv6": "ipv6", "ipv4-mapped-ipv6": "ipv4", "ipv4_mapped_ipv6": "ipv4"}
 
 func (p *parser) option() {
 	t := p.take()
@@ -127,10 +131,13 @@ func (p *parser) option() {
 	switch t.text {
 	case "ip_version":
 		p.expect("=", "--ip_version")
-		if v := p.take(); v.text == "ipv4" || v.text == "ipv6" {
-			o.family = v.text
-		} else {
-			p.stop(v, "--ip_version: want ipv4 or ipv6, got %v", v)
+		v := p.take()
+		text := v.text
+		for p.is("-") && p.peek().start == p.list[p.i-1].end {
+			text += p.take().text + p.take().text
+		}
+		if o.family = families[text]; o.family == "" {
+			p.stop(v, "--ip_version: want ipv4 or ipv6, got %s", text)
 		}
 	case "tolerance_usecs":
 		o.tolerance = tcp.Duration(number(0, 1e9)) * tcp.Microsecond
@@ -201,10 +208,15 @@ func (p *parser) when() (w when) {
 	w.end = w.start
 	if p.accept("~") {
 		w.ranged = true
-		if plus := p.peek(); p.accept("+") != w.relative {
-			p.stop(plus, "both ends of a range of time are relative, or none")
+		t := p.peek()
+		plus := p.accept("+")
+		if w.relative && !plus {
+			p.stop(t, "a range of time that begins relative ends so: want +, got %v", t)
 		}
 		w.end = p.time()
+		if plus && !w.relative { // 1~+.2 ends .2 after it begins
+			w.end += w.start
+		}
 	}
 	return w
 }

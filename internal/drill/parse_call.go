@@ -22,6 +22,9 @@ func (p *parser) call() *call {
 	if want := calls[t.text].args; len(c.args) < want {
 		p.stop(t, "%s has %d arguments, not %d", t.text, want, len(c.args))
 	}
+	if !c.flatten() {
+		p.stop(t, "%s: want pieces like [{..., 10}]", t.text)
+	}
 	p.expect("=", t.text)
 	c.result = p.value()
 	if e := p.peek(); e.kind == tokenWord {
@@ -38,6 +41,32 @@ func (p *parser) call() *call {
 		p.stop(t, "%s fails with %s: its result is -1", c.name, c.errno)
 	}
 	return c
+}
+
+// flatten makes calls with several pieces into those with one: the streams are patterns, whatever pieces they come from.
+func (c *call) flatten() bool {
+	name, pieces, flags := "write", c.args[min(1, len(c.args)-1)].list, []value(nil)
+	switch c.name {
+	case "readv":
+		name = "read"
+	case "writev":
+	case "sendmsg", "recvmsg":
+		if c.name == "recvmsg" {
+			name = "read"
+		}
+		pieces, flags = c.args[1].fields.list("msg_iov"), c.args[2:]
+	default:
+		return true
+	}
+	total := value{isNum: true}
+	for _, x := range pieces {
+		if len(x.fields) != 2 || !x.fields[1].value.isNum {
+			return false
+		}
+		total.number += x.fields[1].value.number
+	}
+	c.name, c.args = name, append([]value{c.args[0], {any: true}, total}, flags...)
+	return pieces != nil
 }
 
 // note passes over the words in parentheses that explain an errno.
@@ -102,6 +131,10 @@ func (p *parser) record() (v value) {
 		var f field
 		if t := p.peek(); t.kind == tokenWord {
 			f.name = p.take().text
+			if p.accept("(") { // msg_iov(1): the length says nothing
+				p.value()
+				p.expect(")", f.name)
+			}
 			p.expect("=", f.name)
 		}
 		f.value = p.value()

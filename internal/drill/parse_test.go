@@ -25,7 +25,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{"0 ]", "s:1:3: want a packet, a call, a command or code after the time, got ]"},
 		{"* close(3) = 0", "s:1:1: only packets that leave can have * or a range as their time"},
 		{"0~1 < . 1:1(0) ack 1", "s:1:1: only packets that leave can have * or a range as their time"},
-		{"1~+2 > . 1:1(0) ack 1", "s:1:3: both ends of a range of time are relative, or none"},
+		{"+1~2 > . 1:1(0) ack 1", "s:1:4: a range of time that begins relative ends so: want +, got 2"},
 		{"2~1 > . 1:1(0) ack 1", "s:1:1: the range of time ends before it begins"},
 		{"1...0.5 connect(3, ..., ...) = 0", "s:1:1: the range of time ends before it begins"},
 		{"0 < Q 0:0(0)", "s:1:5: 'Q' is not a flag; they are SFRP.UEW, or - for none"},
@@ -60,7 +60,10 @@ func TestSyntaxErrors(t *testing.T) {
 		{"0 read(3, ..., 1) = 0 EAGAIN", "s:1:3: read fails with EAGAIN: its result is -1"},
 		{"0 read(3, ..., 1) = -1 EAGAIN (Try", "s:1:35: the note has no end"},
 		{"0 %{ }%", "s:1:3: the code has no assertion"},
-		{"0 %{ print(tcpi_rtt) }%", "s:1:6: the code consists of assertions; want assert, got print"},
+		{"0 %{ x = tcpi_rtt }%", "s:1:6: the code consists of assertions; want assert or print, got x"},
+		{"0 %{ assert sqrt(4) == 2 }%", "s:1:13: sqrt is not a function that this runner knows: abs, min, max, int"},
+		{"0 writev(3, 5, 1) = 5", "s:1:3: writev: want pieces like [{..., 10}]"},
+		{"0 sendmsg(3, {msg_flags=0}, 0) = 5", "s:1:3: sendmsg: want pieces like [{..., 10}]"},
 		{"0 %{\nassert tcpi_rtt >\n}%", "s:3:1: want a number or a name, got the end of the script"},
 		{"0 %{ assert tcpi_nonsense == 1 }%", "s:1:13: tcpi_nonsense is not a fact about a connection that this runner knows"},
 		{"0 %{ assert (1 == 1 }%", `s:1:21: expression: want ")", got the end of the script`},
@@ -88,6 +91,9 @@ func TestExpressions(t *testing.T) {
 	for source, want := range map[string]int64{
 		"1 + 2 * 3 == 7": 1, "not 1 == 2": 1, "1 == 2 or 2 == 2 and 3 == 4": 0, "10 / 3": 3, "(1 + 2) * 3": 9, "6 & 3": 2,
 		"1 < 2": 1, "2 <= 1": 0, "2 >= 2": 1, "1 != 1": 0, "- 4 + 5": 1, "0x10": 16, "1 / 0": 0, "not 0 and not 1 > 2": 1, "7 - 3": 4,
+		"1 < 2 < 3": 1, "1 < 3 < 2": 0, "3 > 2 == 2": 1, "2 == 2 != 2": 0, "7 // 2": 3, "-7 // 2": -4, "-7 % 3": 2, "7 % 0": 0, "1 << 4 | 1": 17,
+		"6 ^ 3": 5, "5 >> 1": 2, "~0": -1, "abs(3 - 5) <= 2": 1, "min(3, 1, 2)": 1, "max(3, 1) == 3": 1, "int(7)": 7, "True": 1, "False": 0,
+		"1, 'one is %d' % (1, 2)": 1, "0, \"a // b\"": 0, "1 # a comment // in it": 1,
 	} {
 		s, err := Parse("s", "0 %{ assert "+source+" }%")
 		if err != nil {

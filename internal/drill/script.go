@@ -117,6 +117,16 @@ type field struct {
 
 type fields []field
 
+// list is the array of a field; nil: there is none.
+func (f fields) list(name string) []value {
+	for _, x := range f {
+		if x.name == name {
+			return x.value.list
+		}
+	}
+	return nil
+}
+
 func (f fields) get(name string) (int64, bool) {
 	for _, x := range f {
 		if x.name == name {
@@ -132,7 +142,9 @@ type command string
 // code is a list of assertions.
 type code []assertion
 
+// assertion has to hold; with print it only says what it is.
 type assertion struct {
-	text string
-	expr expr
+	text  string
+	expr  expr
+	print bool
 }

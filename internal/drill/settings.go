@@ -88,7 +88,7 @@ var sysctls = map[string]sysctl{
 	"tcp_ecn":              setECN,
 	"tcp_ecn_fallback":     fixed(1),
 	"tcp_window_scaling":   fixed(1), "tcp_sack": fixed(1), "tcp_timestamps": fixed(1, 2), "tcp_dsack": fixed(1),
-	"tcp_syn_retries": fixed(6), "tcp_synack_retries": fixed(5), "tcp_fin_timeout": fixed(60), "tcp_tw_reuse": fixed(1, 2),
+	"tcp_syn_retries": fixed(7), "tcp_synack_retries": fixed(5), "tcp_fin_timeout": fixed(60), "tcp_tw_reuse": fixed(1, 2),
 	"tcp_rfc1337": fixed(1), "tcp_abort_on_overflow": fixed(0), "tcp_no_metrics_save": fixed(1),
 	"tcp_slow_start_after_idle": fixed(1), "tcp_moderate_rcvbuf": fixed(1), "tcp_invalid_ratelimit": fixed(500),
 	"tcp_adv_win_scale": fixed(0, 1), "tcp_min_snd_mss": fixed(48), "tcp_autocorking": fixed(0), "ip_no_pmtu_disc": fixed(0),
@@ -107,8 +107,14 @@ func assignments(text string) (list [][2]string, err error) {
 		if line == "" {
 			continue
 		}
-		rest, ok := strings.CutPrefix(line, "sysctl ")
-		if !ok {
+		program, rest, _ := strings.Cut(line, " ")
+		switch program[strings.LastIndexByte(program, '/')+1:] {
+		case "sysctl":
+		case "set_sysctls.py": // of packetdrill's own scripts: files below /proc/sys
+			rest = strings.ReplaceAll(rest, "/proc/sys/net/ipv4/", "net.ipv4.")
+		case "defaults.sh": // sets Linux' defaults
+			continue
+		default:
 			return nil, fmt.Errorf("%q is not sysctl: this runner runs no shell", line)
 		}
 		for rest = strings.TrimSpace(rest); rest != ""; rest = strings.TrimSpace(rest) {

@@ -167,7 +167,9 @@ func (r *run) assert(list code) {
 			used = append(used, text)
 			return v
 		})
-		if ok == 0 {
+		if a.print {
+			r.report.note(r.now, "%s: %v", a.text, used)
+		} else if ok == 0 {
 			r.mismatch("%s: %v", a.text, used)
 		}
 	}
