@@ -111,6 +111,56 @@ func TestOptions_roundTrip(t *testing.T) {
 	}
 }
 
+// wellFormed judges the options field of a segment that left: each option but NOP has its length, the field ends with the last
+// of them, so nothing is padded, and MSS, scale, SACK-permitted and Fast Open come with SYN only. receive calls it for every segment.
+func wellFormed(flags Flags, b []byte) (kinds []byte, err error) {
+	lengths := map[byte]int{optMSS: 4, optWindowScale: 3, optSACKPermitted: 2, optTimestamps: 10}
+	for all := b; len(b) > 0; {
+		kind := b[0]
+		if kind == optNop {
+			b = b[1:]
+			continue
+		}
+		n, ok := lengths[kind]
+		if len(b) > 1 && kind == optSACK {
+			n, ok = int(b[1]), b[1] > 2 && b[1]%8 == 2
+		}
+		if len(b) > 1 && kind == optFastOpen { // RFC 7413, section 2: no cookie, or one of 4 to 16 bytes
+			n, ok = int(b[1]), b[1] == 2 || b[1] >= 6 && b[1] <= 18 && b[1]%2 == 0
+		}
+		switch {
+		case !ok || len(b) < 2 || int(b[1]) != n || n > len(b):
+			return nil, fmt.Errorf("an option of kind %d is malformed: % x in % x", kind, b, all)
+		case !flags.has(SYN) && (kind <= optSACKPermitted || kind == optFastOpen):
+			return nil, fmt.Errorf("an option of kind %d without SYN", kind)
+		}
+		kinds = append(kinds, kind)
+		b = b[n:]
+	}
+	return kinds, nil
+}
+
+// The headers of a connection's whole life, with all that they may carry (RFC 9293, MUST-65, MUST-68, MUST-69).
+func TestOptions_headersAreWellFormed(t *testing.T) {
+	for i, o := range []peerOptions{plain, sacking, modern} {
+		converse(t, Config{}, func(c *talk) {
+			c.accepted(o)
+			for k := range 6 { // holes: up to four blocks
+				c.send(seg{flags: ACK, seq: 1001 + 2000*k, ack: 1, len: 1000})
+			}
+			c.write(1, 3000)
+			c.closeWrite()
+			want := [][]byte{{optMSS}, {optMSS, optSACKPermitted, optSACK}, {optMSS, optWindowScale, optSACKPermitted, optTimestamps, optSACK}}
+			for _, kind := range want[i] {
+				if !c.kinds[kind] {
+					c.Errorf("no option of kind %d has left", kind)
+				}
+			}
+			c.discard()
+		})
+	}
+}
+
 // FuzzOptions: any option field parses, in bounded time, into something that can be.
 func FuzzOptions(f *testing.F) {
 	f.Add([]byte{2, 4, 5, 180, 1, 3, 3, 7, 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 4, 2, 0, 0})

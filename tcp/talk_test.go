@@ -28,8 +28,9 @@ type talk struct {
 	inbox    []seg // what the table sent and the test has not looked at
 	events   []Event
 	lines    []string
-	drops    uint64 // segments that arrived, in whatever way they ended
-	quiet    bool   // no lines: for long runs
+	drops    uint64    // segments that arrived, in whatever way they ended
+	quiet    bool      // no lines: for long runs
+	kinds    [256]bool // of options that left
 }
 
 // seg is a segment as a test writes it. In expectations zero fields of the options are not compared.
@@ -257,6 +258,13 @@ func (c *talk) receive(o *ip.Outgoing) {
 	var s segment
 	if d := s.parse(&p); d != DropNone {
 		c.Fatalf("the table built a segment that does not parse: %v", d)
+	}
+	kinds, err := wellFormed(s.flags, p.Payload[headerLen:int(p.Payload[12]>>4)*4])
+	if err != nil {
+		c.Errorf("%v: %v", s.flags, err)
+	}
+	for _, k := range kinds {
+		c.kinds[k] = true
 	}
 	if p.Src != c.flow.Local || p.Dst != c.flow.Remote {
 		c.Fatalf("a packet from %v to %v", p.Src, p.Dst)
