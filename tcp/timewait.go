@@ -32,6 +32,7 @@ type timeWaits struct {
 	records     slab[timeWait]
 	first, last uint32 // numbers plus one; 0: none
 	n           int
+	answered    [256]Time // when a segment that says nothing is answered again, by number of the record, modulo
 }
 
 func (l *timeWaits) next() Time {
@@ -172,10 +173,24 @@ func (t *Table) arriveTimeWait(now Time, i uint32, s *segment) Drop {
 		// the 2 MSL timeout."
 		t.waits.prolong(i, now.Add(timeWaitLength))
 	}
-	if len(s.payload) > 0 || s.flags&(FIN|SYN) != 0 || s.seq != w.rcvNxt {
+	switch {
+	case len(s.payload) > 0 || s.flags&FIN != 0:
+		t.timeWaitAck(now, w)
+	case (s.seq != w.rcvNxt || s.flags&SYN != 0) && t.waits.mayAnswer(now, i):
 		t.timeWaitAck(now, w)
 	}
 	return DropTimeWait
+}
+
+// mayAnswer limits the answers to segments that say nothing to two a second, as challenge does: two ends in TIME-WAIT that
+// disagree must not go on for ever (attack class E05). Records that share a place share the limit: it costs no byte of theirs.
+func (w *timeWaits) mayAnswer(now Time, i uint32) bool {
+	at := &w.answered[i%uint32(len(w.answered))]
+	if now < *at {
+		return false
+	}
+	*at = now.Add(invalidInterval)
+	return true
 }
 
 // reopen accepts a new incarnation when its timestamp (RFC 6191, section 2) or its sequence number (RFC 9293, MAY-2, RFC
