@@ -444,7 +444,8 @@ func (c *checker) timers(conn *Conn) {
 	c.require(conn.unsent() == 0 || d[timerPace] != 0 || !conn.flight.empty() || conn.queued || d[timerPersist] != 0 ||
 		conn.ecn.hold, "%v: unsent bytes and nothing to wait for", f)
 	c.require(!conn.ecn.hold || d[timerRetransmit] != 0, "%v: held for ever", f)
-	c.require(!s.fin || s.finSent || conn.queued || conn.unsent() > 0 || d[timerPace] != 0, "%v: the FIN is forgotten", f)
+	c.require(!s.fin || s.finSent || conn.queued || conn.unsent() > 0 || d[timerPace] != 0 || d[timerPersist] != 0 ||
+		!conn.flight.empty(), "%v: the FIN is forgotten", f)
 	c.require(conn.rcv.lastAck == conn.rcv.nxt || conn.ackNow || d[timerDelayedAck] != 0, "%v: nothing will acknowledge what was received", f)
 	c.require(conn.state != FinWait2 || !conn.released || d[timerFinWait2] != 0, "%v: FIN-WAIT-2 for ever", f)
 }

@@ -69,9 +69,11 @@ func (s *sender) windowRoom() int { return s.una.Add(int(s.wnd)).Sub(s.nxt) }
 // Nagle's algorithm (section 3.7.4) in Minshall's form.
 func (c *Conn) sendable(now Time) (n int, fin bool) {
 	unsent := c.unsent()
-	fin = c.snd.fin && !c.snd.finSent && c.finAllowed()
+	fin = c.finWaits()
 	if unsent == 0 {
-		return 0, fin
+		// A FIN takes a number, which has to lie in the window like any other: a peer whose window is closed would not take it,
+		// and when the window opens it would be sent again only after a time-out. So it waits, as in Linux.
+		return 0, fin && c.snd.windowRoom() > 0
 	}
 	if c.ecn.hold {
 		return 0, false
@@ -105,7 +107,7 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	if c.force && n == 0 && window > 0 {
 		n = min(unsent, window, mss)
 	}
-	return n, fin && n == unsent
+	return n, fin && n == unsent && n < window
 }
 
 // restart lets congestion control know that sending begins again.
@@ -117,8 +119,8 @@ func (c *Conn) restart(now Time) {
 	}
 }
 
-// finAllowed: a FIN without data needs no room in the window, as in Linux; everything before it must be sent.
-func (c *Conn) finAllowed() bool { return synchronized.has(c.state) }
+// finWaits: the FIN is to be sent and has not been.
+func (c *Conn) finWaits() bool { return c.snd.fin && !c.snd.finSent && synchronized.has(c.state) }
 
 // segmentPayload is the payload of a full segment that leaves now: SACK blocks take their room only while there are any.
 func (c *Conn) segmentPayload() uint16 {
@@ -341,10 +343,10 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	return true
 }
 
-// armPersist starts probing when data waits, nothing is under way that would bring an acknowledgement, and the window is what
+// armPersist starts probing when data, or the FIN, waits, nothing is under way that would bring an acknowledgement, and the window is what
 // holds it back.
 func (t *Table) armPersist(now Time, c *Conn) {
-	if c.unsent() == 0 || c.ecn.hold || !c.flight.empty() || c.deadlines[timerPersist] != 0 || c.deadlines[timerPace] != 0 || !synchronized.has(c.state) {
+	if c.unsent() == 0 && !c.finWaits() || c.ecn.hold || !c.flight.empty() || c.deadlines[timerPersist] != 0 || c.deadlines[timerPace] != 0 || !synchronized.has(c.state) {
 		return
 	}
 	t.setTimer(c, timerPersist, now.Add(c.rtt.rto()))

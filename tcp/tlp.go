@@ -69,7 +69,7 @@ func (t *Table) emitProbe(now Time, c *Conn, out *ip.Outgoing) bool {
 	t.counters.LossProbes++
 	c.stats.lossProbes++
 	if n := min(c.unsent(), int(c.segmentPayload())); n > 0 && n <= c.snd.windowRoom() {
-		t.emitNew(now, c, n, c.snd.fin && n == c.unsent(), int(c.segmentPayload()), 0, out)
+		t.emitNew(now, c, n, c.snd.fin && n == c.unsent() && n < c.snd.windowRoom(), int(c.segmentPayload()), 0, out)
 	} else {
 		c.tlp.again = true
 		i := c.flight.isolateLast(int(c.snd.mss), c.snd.finSent)
