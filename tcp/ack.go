@@ -1,10 +1,20 @@
 package tcp
 
+// oldestAck returns how far before SND.UNA an ACK may lie: MAX.SND.WND, and no further than what was ever acknowledged. The
+// peer cannot mean numbers from before our first, and who guesses has that much less to hit (as in Linux).
+func (c *Conn) oldestAck() int {
+	sent := c.stats.bytesAcked
+	if c.snd.finSent {
+		sent++
+	}
+	return int(min(uint64(c.snd.maxWnd), sent))
+}
+
 // arriveAck processes the ACK field, the window and SACK blocks: RFC 9293, section 3.10.7.4, fifth; RFC 2018.
 func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 	// "The ACK value is considered acceptable only if it is in the range of ((SND.UNA - MAX.SND.WND) =< SEG.ACK =<
 	// SND.NXT)." (RFC 5961, section 5.2)
-	if c.snd.nxt.Less(s.ack) || s.ack.Add(int(c.snd.maxWnd)).Less(c.snd.una) {
+	if c.snd.nxt.Less(s.ack) || s.ack.Add(c.oldestAck()).Less(c.snd.una) {
 		t.challenge(now, c)
 		return DropAckRange
 	}
