@@ -57,6 +57,9 @@ func New(cfg Config) (*Stack, error) {
 		}
 		return nil, err
 	}
+	if v, ok := s.clock.(*VirtualClock); ok {
+		v.add(s)
+	}
 	s.readers.Add(len(s.loops))
 	for _, r := range s.loops {
 		go r.run()

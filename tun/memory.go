@@ -23,6 +23,7 @@ type Memory struct {
 
 // memoryQueue holds the packets on their way to an end, and the buffers that await the next ones.
 type memoryQueue struct {
+	pending atomic.Int64
 	reading sync.Mutex // held from the first packet of a Read or Poll to its last, and while Read waits
 	packets chan memoryPacket
 	spare   chan []byte
@@ -112,11 +113,16 @@ func (m *Memory) drain(q *memoryQueue, max int, deliver func(packet []byte, o ip
 func (m *Memory) hand(q *memoryQueue, p memoryPacket, deliver func([]byte, ip.Offload)) {
 	m.counters.read(len(p.bytes), p.offload.SegmentSize != 0)
 	deliver(p.bytes, p.offload)
+	q.pending.Add(-1)
 	select {
 	case q.spare <- p.bytes:
 	default:
 	}
 }
+
+// Pending returns how many packets are on their way to the user of this end: those that were written at the other, and that
+// no deliver has returned from.
+func (m *Memory) Pending(queue int) int { return int(m.queues[queue].pending.Load()) }
 
 // Write copies the packet into the queue of the other end that its flow hashes to; the queue named is of no importance.
 func (m *Memory) Write(_ int, p *ip.Outgoing) error {
@@ -138,10 +144,12 @@ func (m *Memory) Write(_ int, p *ip.Outgoing) error {
 	for _, piece := range p.Payload {
 		b = append(b, piece...)
 	}
+	q.pending.Add(1)
 	select {
 	case q.packets <- memoryPacket{b, p.Offload}:
 		m.counters.wrote(size, p.Offload.SegmentSize != 0)
 	default:
+		q.pending.Add(-1)
 		m.counters.drop(WriteFull)
 	}
 	return nil
