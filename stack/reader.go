@@ -26,7 +26,7 @@ type reader struct {
 	backlog *backlog
 	deliver func([]byte, ip.Offload)
 
-	now     tcp.Time // of the turn; 0: not read yet
+	now     tcp.Time // of the read; 0: not read yet
 	packets int      // of the turn
 	bytes   int
 	touched []*shard // by the turn
@@ -88,6 +88,7 @@ func (r *reader) begin() {
 func (r *reader) readOn() error {
 	for n := r.packets; n == batch && r.packets < turnPackets && r.bytes < turnBytes; {
 		var err error
+		r.now = 0
 		if n, err = r.stack.link.Poll(r.queue, batch, r.deliver); err != nil {
 			return err
 		}
@@ -112,10 +113,10 @@ func (r *reader) finish() {
 
 // flush sends a burst of every shard touched and wakes applications. It reports whether there is more to send.
 func (r *reader) flush() (more bool) {
-	r.stamp()
 	kept := r.touched[:0]
+	now := r.stack.now() // what leaves now leaves now, however long the processing has taken
 	for _, sh := range r.touched {
-		if sh.leaveBurst(sh.lockAt(r.now), &r.wakes) {
+		if sh.leaveBurst(sh.lockAt(now), &r.wakes) {
 			kept = append(kept, sh)
 		} else {
 			r.isIn[sh.index] = false
@@ -127,7 +128,8 @@ func (r *reader) flush() (more bool) {
 	return len(kept) > 0
 }
 
-// stamp reads the clock once a turn: all that is read together has arrived together.
+// stamp reads the clock once a read: all that is read together has arrived together, however long the processing takes, and
+// what is read later has arrived later.
 func (r *reader) stamp() {
 	if r.now == 0 {
 		r.now = r.stack.now()
@@ -225,7 +227,7 @@ func (r *reader) arriveTCP(p *ip.Packet) {
 		return
 	}
 	sh.table.SetStanding(r.backlog.standing(now))
-	d := sh.table.Arrive(now, p)
+	d := sh.table.ArriveAt(now, r.now, p)
 	sh.mu.Unlock()
 	r.counters.fate(d)
 	r.touch(sh)

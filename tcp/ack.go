@@ -25,6 +25,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 	t.checkDry(now, c)
 	windowMoved := t.updateWindow(now, c, s)
 	d := c.delivery(now)
+	d.at = t.arrived
 	d.ecr, d.hasECR = s.opts.tsEcr, c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0
 	if c.sack && s.opts.nsacks > 0 {
 		t.takeSacks(c, s, &d)
@@ -36,7 +37,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		d.duplicate = s.opts.nsacks == 0
 		t.duplicateAck(c)
 	}
-	t.measure(now, c, s, &d)
+	t.measure(c, s, &d)
 	d.rate = c.sample(&d)
 	t.respond(now, c, s, &d)
 	if progress || d.sacked > 0 {
@@ -139,14 +140,23 @@ func (t *Table) advanceUna(now Time, c *Conn, s *segment, d *delivery) {
 
 // measure takes a sample of the round-trip time: from our own record of transmissions, and from the timestamp when all that
 // is delivered now was sent more than once (RFC 7323, section 4).
-func (t *Table) measure(now Time, c *Conn, s *segment, d *delivery) {
+func (t *Table) measure(c *Conn, s *segment, d *delivery) {
 	switch {
+	case d.hasRTT && d.at < d.newest:
+		d.hasRTT = false // it was read before that was sent, with others: nobody knows when it came
 	case d.hasRTT:
-		c.rtt.sample(now.Sub(d.newest))
+		c.rtt.sample(d.at.Sub(d.newest))
 	case d.acked > 0 && c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0:
-		if ms := c.tsNow(now) - s.opts.tsEcr; ms < uint32(maxRTO/Millisecond) {
+		if ms := c.tsNow(d.at) - s.opts.tsEcr; ms < uint32(maxRTO/Millisecond) {
 			c.rtt.sample(Duration(max(ms, 1)) * Millisecond) // of a clock of milliseconds
 		}
+	}
+}
+
+// measureHandshake takes the round-trip time of a SYN, or SYN-ACK, that was sent once.
+func (t *Table) measureHandshake(c *Conn, sent Time) {
+	if t.arrived >= sent {
+		c.rtt.sample(t.arrived.Sub(sent))
 	}
 }
 

@@ -226,7 +226,7 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	}
 	c.ecn = agreed(c.opts.ECN == ECNOn && s.grantsECN(), c.retries > 0)
 	if c.retries == 0 {
-		c.rtt.sample(now.Sub(c.lastSent))
+		t.measureHandshake(c, c.lastSent)
 	}
 	t.synAcked(now, c, s)
 	c.ackNow = true

@@ -4,11 +4,12 @@ package tcp
 type delivery struct {
 	c         *Conn
 	now       Time
-	before    int // bytes in flight before it
-	away      int // and of them those that duplicate acknowledgements had taken off
-	acked     int // bytes newly acknowledged, cumulatively
-	sacked    int // bytes newly sacked
-	fresh     int // bytes newly acknowledged in either way
+	at        Time // when the acknowledgement was read: what round-trip times end with
+	before    int  // bytes in flight before it
+	away      int  // and of them those that duplicate acknowledgements had taken off
+	acked     int  // bytes newly acknowledged, cumulatively
+	sacked    int  // bytes newly sacked
+	fresh     int  // bytes newly acknowledged in either way
 	duplicate bool
 	dsack     span // received twice (RFC 2883)
 	hasDSACK  bool
@@ -30,7 +31,7 @@ type delivery struct {
 }
 
 func (c *Conn) delivery(now Time) delivery {
-	return delivery{c: c, now: now, before: c.flight.pipe, away: int(c.away), highest: c.snd.una}
+	return delivery{c: c, now: now, at: now, before: c.flight.pipe, away: int(c.away), highest: c.snd.una}
 }
 
 // note takes a record that is delivered now.
@@ -77,7 +78,7 @@ func (d *delivery) early(s *sent) bool {
 	if d.cumulative && d.hasECR && int32(d.ecr-d.c.tsNow(s.at)) < 0 {
 		return true
 	}
-	return d.now.Sub(s.at) < d.c.rtt.min
+	return d.at.Sub(s.at) < d.c.rtt.min
 }
 
 // growth is what congestion control sees of it.

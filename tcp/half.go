@@ -307,7 +307,7 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 	c.snd.wnd, c.snd.maxWnd = uint32(h.window), uint32(h.window)
 	c.snd.wl1, c.snd.wl2 = h.irs, h.iss+1
 	if !h.again { // Karn: who knows which one it answers
-		c.rtt.sample(now.Sub(h.sentAt))
+		t.measureHandshake(c, h.sentAt)
 	}
 	t.startSearch(now, c)
 	c.startSending(now, int(h.retries))

@@ -31,7 +31,10 @@ func (r *rack) update(d *delivery) {
 	r.fack = maxSeq(r.fack, d.highest)
 	l := &d.latest
 	if r.sent < l.at || r.sent == l.at && r.end.Less(l.end) {
-		r.sent, r.end, r.rtt = l.at, l.end, d.now.Sub(l.at)
+		r.sent, r.end = l.at, l.end
+		if d.at >= l.at {
+			r.rtt = d.at.Sub(l.at)
+		}
 	}
 }
 

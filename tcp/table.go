@@ -52,6 +52,7 @@ type Table struct {
 	standing bool // a queue stands in front of us; see SetStanding
 
 	seg     segment // scratch of Arrive
+	arrived Time    // when the segment was read
 	acked   acknowledged
 	options optionWriter
 	head    [ip.HeaderLen6 + maxHeaderLen]byte
@@ -121,7 +122,12 @@ func (t *Table) SetLimits(connections, halfOpen, timeWait int) {
 }
 
 // Arrive is an event in: a packet whose payload is a TCP segment for one of our addresses. It is borrowed during the call.
-func (t *Table) Arrive(now Time, p *ip.Packet) Drop {
+func (t *Table) Arrive(now Time, p *ip.Packet) Drop { return t.ArriveAt(now, now, p) }
+
+// ArriveAt is Arrive for a packet that was read at an earlier time, and had to wait: for the rest of its batch, a lock, a
+// processor. Round-trip times are those of the path, up to at; everything else happens now.
+func (t *Table) ArriveAt(now, at Time, p *ip.Packet) Drop {
+	t.arrived = min(at, now)
 	d := t.arrive(now, p)
 	t.counters.SegmentsIn++
 	t.counters.Drops[d]++
