@@ -140,7 +140,8 @@ func (t *Table) echoed(now Time, c *Conn, s *segment, d *delivery) bool {
 	c.stats.deliveredMarked += uint32((d.acked + d.sacked + int(c.snd.mss) - 1) / int(c.snd.mss))
 	switch {
 	case c.recovery.kind != recoverNone:
-		c.undo.before = c.cc // reduced already, and with a reason that no duplicate takes away
+		// Reduced already, and with a reason that no duplicate takes away.
+		c.undo.before, c.undo.learnt = c.cc, *c.cc.growth
 	case !e.reduced && c.recovery.until.Less(c.snd.una) && c.busy != &t.idle: // something was under way
 		t.reduceForMark(now, c, d)
 	}

@@ -98,6 +98,41 @@ func TestAttack_E16_echoForEver(t *testing.T) {
 	})
 }
 
+// A recovery that turns out to have been for nothing is not taken back where a mark came meanwhile: neither the window nor what
+// CUBIC has learnt of it.
+func TestECN_undoKeepsWhatAMarkTaught(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.openECN()
+		c.write(1, 10_000)
+		c.discard()
+		c.advance(10 * Millisecond)
+		for end := 2001; end <= 4001; end += 1000 {
+			c.send(seg{flags: ACK, seq: 1, ack: 1, opts: c.sackOption(span{1001, Seq(end)})})
+		}
+		c.want("the lost segment", seg{flags: ACK, seq: 1, ack: 1, len: 1000})
+		c.send(seg{flags: ACK | ECE, seq: 1, ack: 1, opts: c.sackOption(span{1001, 5001})})
+		learnt, ssthresh := c.conn.cc.cubic, c.conn.cc.ssthresh
+		c.advance(Millisecond)
+		c.send(seg{flags: ACK, seq: 1, ack: 4001})
+		c.send(seg{flags: ACK, seq: 1, ack: 4001, opts: c.sackOption(span{1, 1001})})
+		if i := c.table.Info(c.now, c.conn); i.Undone != 1 {
+			c.Fatalf("%d recoveries were taken back, want this one", i.Undone)
+		}
+		if c.conn.cc.cubic != learnt || c.conn.cc.ssthresh != ssthresh {
+			c.Errorf("CUBIC knows %+v, ssthresh %d; want %+v, %d", c.conn.cc.cubic, c.conn.cc.ssthresh, learnt, ssthresh)
+		}
+		c.send(seg{flags: ACK, seq: 1, ack: 10_001})
+		c.discard()
+	})
+}
+
+// sackOption is one block of our stream, in numbers of a test.
+func (c *talk) sackOption(x span) []byte {
+	var w optionWriter
+	w.sack([]span{{c.iss + x.start, c.iss + x.end}})
+	return append([]byte{}, w.bytes()...)
+}
+
 // What a SYN has negotiated comes back from the timestamp of a cookie, and that never lies ahead of the clock.
 func TestECN_cookieBits(t *testing.T) {
 	for _, h := range []half{
