@@ -10,7 +10,7 @@ func ports(b []byte) (local, remote uint16) {
 // arriveConn processes a segment for a connection in the order of RFC 9293, section 3.10.7.4, a method for each step. A step
 // that returns a reason ends the processing.
 func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
-	c.stats.segmentsIn += uint64(max(s.count(), 1))
+	c.stats.segmentsIn += uint64(s.count())
 	if c.state == SynSent {
 		return t.arriveSynSent(now, c, s)
 	}

@@ -14,7 +14,7 @@ const (
 func (c *Conn) dataArrived(now Time, s *segment) {
 	r := &c.rcv
 	c.stats.dataIn += uint32(s.count())
-	if r.dataAt == 0 || now.Sub(r.dataAt) > c.rtt.rto() {
+	if pause := now.Sub(r.dataAt); r.dataAt == 0 || pause > minRTO && pause > c.rtt.rto() {
 		c.quicken()
 	}
 	r.dataAt = now

@@ -97,9 +97,6 @@ func (c *Conn) queueCWR() { c.ecn.cwr = c.ecn.ect }
 // one of each: CWR is that of its first segment, and what has another mark is not merged with it.
 func (t *Table) arriveMark(c *Conn, s *segment) {
 	e := &c.ecn
-	if !e.capable {
-		return
-	}
 	if s.flags.has(CWR) {
 		e.echo = false
 		c.ackNow = true // a window that was reduced may be of one segment: it waits for this
@@ -130,7 +127,7 @@ func (t *Table) echoed(now Time, c *Conn, s *segment, d *delivery) bool {
 	if e.reduced && e.until.Less(c.snd.una) {
 		e.reduced = false
 	}
-	if !e.ect || !s.flags.has(ECE) || s.flags.has(SYN) {
+	if !s.flags.has(ECE) || s.flags.has(SYN) {
 		if d.acked > 0 {
 			e.held = 0
 		}
@@ -175,6 +172,16 @@ func (t *Table) reduceForMark(now Time, c *Conn, d *delivery) {
 	default:
 		c.prr.begin(c, d)
 	}
+}
+
+// response takes what an acknowledgement says of marks, and reports whether the window must not grow.
+func (t *Table) response(now Time, c *Conn, s *segment, d *delivery) bool {
+	if !c.ecn.ect {
+		return false
+	}
+	marked := t.echoed(now, c, s, d)
+	t.meter(now, c, d)
+	return marked
 }
 
 // meter lets PRR size the window while it shrinks for a mark, "cwnd = ssthresh" at the end, and keeps the timer that a hold

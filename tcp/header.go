@@ -65,8 +65,13 @@ func (s *segment) end() Seq {
 	return e
 }
 
-// count returns how many segments of the wire a super-packet with data stands for.
-func (s *segment) count() int { return (len(s.payload) + s.unit - 1) / max(s.unit, 1) }
+// count returns how many segments of the wire a super-packet stands for.
+func (s *segment) count() int {
+	if len(s.payload) <= s.unit { // dividing takes as long as everything else here
+		return 1
+	}
+	return (len(s.payload) + s.unit - 1) / s.unit
+}
 
 // parse reads the transport header of p. The data offset has to lie within 20 bytes and the segment (attack class I04).
 func (s *segment) parse(p *ip.Packet) Drop {

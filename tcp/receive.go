@@ -32,7 +32,9 @@ func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
 		return DropDuplicate
 	}
 	c.dataArrived(now, s)
-	t.arriveMark(c, s)
+	if c.ecn.capable {
+		t.arriveMark(c, s)
+	}
 	b := s.payload[x.start.Sub(start):x.end.Sub(start)]
 	if x.start == c.rcv.nxt && len(c.ahead) == 0 {
 		return t.receiveInOrder(now, c, x, b, len(s.payload))

@@ -43,8 +43,7 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	} else {
 		c.undo.expire(c)
 	}
-	echoed := t.echoed(now, c, s, d) // then the window does not grow
-	t.meter(now, c, d)
+	echoed := t.response(now, c, s, d) // then the window does not grow
 	switch {
 	case !c.cc.metered() && d.acked+d.sacked > 0, !over && !fast && !echoed && d.acked > 0:
 		t.acked = d.growth()
