@@ -35,7 +35,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	sh := c.shard
 	now := c.read.begin(sh, sh.lock())
 	n, err := c.readLocked(&now, b)
-	c.read.end()
+	c.read.end(sh)
 	sh.leave(now)
 	if err != nil {
 		return n, c.opError("read", err)
@@ -67,7 +67,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	sh := c.shard
 	now := c.write.begin(sh, sh.lock())
 	n, err := c.writeLocked(&now, b)
-	c.write.end()
+	c.write.end(sh)
 	sh.leave(now)
 	if err != nil {
 		return n, c.opError("write", err)

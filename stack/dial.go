@@ -151,6 +151,7 @@ func (c *Conn) awaitConnected(ctx context.Context, now *tcp.Time) error {
 			return err
 		}
 	}
+	c.write.leavePlace(c.shard)
 	return c.core.Err()
 }
 

@@ -31,6 +31,7 @@ type shard struct {
 	calls     []*tcp.Conn            // whose handlers are to be called
 	called    []*tcp.Conn            // scratch of call
 	event     eventConn
+	places    []*waiting              // where nobody waits
 	reports   map[*Conn]chan struct{} // of those that asked
 
 	sending bool       // somebody sends, and takes along what others leave

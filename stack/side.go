@@ -24,11 +24,32 @@ type waiting struct {
 	runs  bool          // the timer does
 }
 
-func (s *side) waiting() *waiting {
-	if s.wait == nil {
+func (s *side) waiting(sh *shard) *waiting {
+	if s.wait != nil {
+		return s.wait
+	}
+	if n := len(sh.places); n > 0 {
+		s.wait = sh.places[n-1]
+		sh.places = sh.places[:n-1]
+	} else {
 		s.wait = &waiting{wake: make(chan struct{}, 1)}
 	}
 	return s.wait
+}
+
+// keptPlaces bounds the places to wait that a shard keeps for the next who block.
+const keptPlaces = 256
+
+// leavePlace lets others wait where nobody does any more: an idle connection keeps no channel. One that is told too late wakes
+// somebody else, who looks again and goes on waiting.
+func (s *side) leavePlace(sh *shard) {
+	if s.wait == nil || s.busy || s.blocked || s.queued > 0 {
+		return
+	}
+	if len(sh.places) < keptPlaces {
+		sh.places = append(sh.places, s.wait)
+	}
+	s.wait = nil
 }
 
 // rouse has the blocked call, if any, look again.
@@ -45,7 +66,7 @@ func (s *side) expired(now tcp.Time) bool { return s.deadline != 0 && s.deadline
 // begin waits until no other call of this direction is under way, and returns the time. The lock is held.
 func (s *side) begin(sh *shard, now tcp.Time) tcp.Time {
 	for s.busy {
-		w := s.waiting()
+		w := s.waiting(sh)
 		if w.turn == nil {
 			w.turn = make(chan struct{}, 1)
 		}
@@ -60,17 +81,19 @@ func (s *side) begin(sh *shard, now tcp.Time) tcp.Time {
 }
 
 // end lets the next call go on. The lock is held.
-func (s *side) end() {
+func (s *side) end(sh *shard) {
 	s.busy = false
 	if s.queued > 0 {
 		signal(s.wait.turn)
+		return
 	}
+	s.leavePlace(sh)
 }
 
 // prepare makes ready to block: a timer runs if there is a deadline. What the caller has to do then is leave the shard and
 // receive from the channel returned, then resume.
 func (s *side) prepare(sh *shard, now tcp.Time) chan struct{} {
-	w := s.waiting()
+	w := s.waiting(sh)
 	s.blocked = true
 	if s.deadline != 0 {
 		w.start(sh.stack.clock, until(now, s.deadline))

@@ -2,13 +2,15 @@ package tcp
 
 import "unsafe"
 
-// growth is what CUBIC, Reno and HyStart++ remember. Most connections never use as much of their window as would make it
+// growth is what CUBIC, Reno and HyStart++ remember, and for how long what held a stream back. Most connections never use as much of their window as would make it
 // grow, and never lose anything: they share one that is empty, Table.fresh, until the first acknowledgement or loss that
 // counts.
 type growth struct {
 	reno    reno
 	cubic   cubic
 	hystart hystart
+
+	limitSpent [numLimits]Duration // of limits that few connections meet; see limits
 
 	index   uint32 // in its slab
 	charged bool
@@ -19,7 +21,7 @@ const growthSize = int(unsafe.Sizeof(growth{}))
 // remembers gives c a record of its own, before congestion control writes there. A refusal of the budget does not hinder it:
 // the window must not depend on it.
 func (t *Table) remembers(c *Conn) {
-	if c.cc.growth != &t.fresh || c.cc.bbr != nil {
+	if c.cc.growth != &t.fresh {
 		return
 	}
 	i := t.growths.get()

@@ -19,30 +19,41 @@ func (l Limit) String() string {
 	return [...]string{"idle", "application", "receive window", "congestion window", "send buffer", "pacing", "memory"}[l]
 }
 
-// limits adds up how long each of them held.
+// limits adds up how long each of them held: the application here, the others, which connections of few bytes do not meet, in
+// what congestion control remembers.
 type limits struct {
 	now   Limit
 	since Time
-	spent [numLimits]Duration
+	app   Duration
 }
 
-// note is called when c has nothing to send for the moment.
-func (l *limits) note(now Time, c *Conn, m Memory) {
+// noteLimit is called when c has nothing to send for the moment.
+func (t *Table) noteLimit(now Time, c *Conn) {
 	k := c.limitedBy()
-	if k == LimitBuffer && m.Pressure() {
+	if k == LimitBuffer && t.cfg.Memory.Pressure() {
 		k = LimitMemory
 	}
-	if k != l.now || l.since == 0 {
-		l.stop(now)
-		l.now, l.since = k, now
+	l := &c.limits
+	if k == l.now && l.since != 0 {
+		return
 	}
+	if k > LimitApp {
+		t.remembers(c)
+	}
+	switch spent := l.until(now); {
+	case l.now > LimitApp:
+		c.cc.limitSpent[l.now] += spent
+	case l.now == LimitApp:
+		l.app += spent
+	}
+	l.now, l.since = k, now
 }
 
-func (l *limits) stop(now Time) {
-	if l.since != 0 {
-		l.spent[l.now] += now.Sub(l.since)
+func (l *limits) until(now Time) Duration {
+	if l.since == 0 {
+		return 0
 	}
-	l.since = 0
+	return now.Sub(l.since)
 }
 
 // limitedBy: of two windows that both hold, it is the one that ends first.
@@ -63,11 +74,12 @@ func (c *Conn) limitedBy() Limit {
 	return LimitApp
 }
 
-// after returns what was spent until now.
-func (l *limits) after(now Time, c *Conn) [numLimits]Duration {
-	s := *l
+// limitedFor returns what was spent until now.
+func (c *Conn) limitedFor(now Time) [numLimits]Duration {
+	s := c.cc.limitSpent
+	s[LimitApp] = c.limits.app
 	if !c.detached {
-		s.stop(now)
+		s[c.limits.now] += c.limits.until(now)
 	}
-	return s.spent
+	return s
 }

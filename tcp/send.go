@@ -35,7 +35,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		}
 		t.hold(c)
 	}
-	c.limits.note(now, c, t.cfg.Memory)
+	t.noteLimit(now, c)
 	t.armCork(now, c)
 	t.armPersist(now, c)
 	if c.probe {
