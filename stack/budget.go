@@ -3,9 +3,12 @@ package stack
 import "sync/atomic"
 
 // Linux presses (tcp_mem) at three quarters; windows stop growing here a little later and refusals begin at the limit.
-const pressurePercent = 80
+const (
+	pressurePercent  = 80
+	exhaustedPercent = 95
+)
 
-// budget is the memory that connections of all shards may use together. It implements tcp.Memory.
+// budget is the memory that connections of all shards may use together. It implements tcp.Budget.
 type budget struct {
 	used, peak, refused atomic.Int64
 	limit               atomic.Int64
@@ -41,6 +44,12 @@ func (b *budget) raisePeak(used int64) {
 
 // Release gives n bytes back.
 func (b *budget) Release(n int) { b.used.Add(int64(-n)) }
+
+// Limit returns the size.
+func (b *budget) Limit() int { return int(b.limit.Load()) }
+
+// Exhausted reports that hardly anything is left: connections are refused, and ended.
+func (b *budget) Exhausted() bool { return b.used.Load() > b.limit.Load()/100*exhaustedPercent }
 
 // Pressure reports that the budget is nearly used up.
 func (b *budget) Pressure() bool { return b.used.Load() > b.limit.Load()/100*pressurePercent }

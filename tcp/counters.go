@@ -26,6 +26,7 @@ type Counters struct {
 	TimeWaitReused          uint64
 	TimeWaitEvicted         uint64
 	TimeWaitRefused         uint64
+	Reclaimed               [numSacrifices]uint64 // given up for want of memory: orphans, TIME-WAIT, closed windows, idle
 	PathMTUReduced          uint64
 	BlackHoles              uint64 // times that large segments seemed to vanish (RFC 8899)
 	MTUProbes               uint64 // segments larger than the path is known to carry

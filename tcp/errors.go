@@ -23,6 +23,6 @@ var (
 // failure is the number under which a connection's record keeps why it ended; 0: it did not fail.
 type failure uint8
 
-var failures = [...]error{nil, ErrReset, ErrTimeout, ErrRefused, ErrUnreachable, ErrAborted}
+var failures = [...]error{nil, ErrReset, ErrTimeout, ErrRefused, ErrUnreachable, ErrAborted, ErrMemory}
 
 func failureOf(err error) failure { return failure(slices.Index(failures[:], err)) }

@@ -49,7 +49,7 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 		return DropHalfOpen
 	case t.nConns >= t.cfg.Connections:
 		return DropConnections
-	case !t.cfg.Memory.Charge(halfSize):
+	case t.exhausted() || !t.cfg.Memory.Charge(halfSize):
 		return DropMemory
 	}
 	i := t.halves.get()

@@ -59,7 +59,7 @@ func (t *Table) Listen(addr ip.Addr, port uint16, o ListenOptions) (ListenerID, 
 	if _, taken := t.bound[at]; taken {
 		return 0, ErrInUse
 	}
-	o.Options = o.Options.withDefaults()
+	o.Options = t.complete(o.Options)
 	o.Backlog = orDefault(o.Backlog, defaultBacklog)
 	o.FastOpenPending = orDefault(o.FastOpenPending, defaultFastOpenPending)
 	l := listener{at: at, opts: o, live: true}
@@ -90,7 +90,7 @@ func (t *Table) Unlisten(now Time, id ListenerID) {
 
 // SetListenOptions is an application call: it changes the options of connections that a listener will accept.
 func (t *Table) SetListenOptions(id ListenerID, o Options) {
-	t.listeners[id].opts.Options = o.withDefaults()
+	t.listeners[id].opts.Options = t.complete(o)
 }
 
 // SetFastOpenPending is an application call; see ListenOptions.

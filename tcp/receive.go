@@ -238,7 +238,7 @@ const standingFloor = 128 << 10
 // window doubles sends twice as much in the next one, and the measure comes a round trip late: hence four times.
 //
 // While a queue stands in front of us, windows are larger than the path needs and the surplus only waits in it: then the
-// buffer shrinks. The right edge stays where it is until what was taken makes up for it.
+// buffer shrinks, and so it does when memory presses. The right edge stays where it is until what was taken makes up for it.
 func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	c.rcv.copied += uint32(n)
 	elapsed := now.Sub(c.rcv.measured)
@@ -249,6 +249,11 @@ func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	path := 4 * int(c.rcv.copied) / int(max(elapsed/max(c.rtt.min, Microsecond), 1))
 	if floor := uint32(min(max(standingFloor, path), int(c.rcv.max))); t.standing && c.rcv.limit > floor {
 		c.rcv.limit = max(c.rcv.limit-c.rcv.limit/4, floor)
+		c.rcv.copied, c.rcv.measured = 0, now
+		return
+	}
+	if t.cfg.Memory.Pressure() && c.rcv.limit > initialBuffer {
+		c.rcv.limit = max(c.rcv.limit-c.rcv.limit/4, initialBuffer)
 		c.rcv.copied, c.rcv.measured = 0, now
 		return
 	}

@@ -12,8 +12,8 @@ type Options struct {
 	MTUProbing    MTUProbing
 	KeepAlive     KeepAlive
 	UserTimeout   Duration // give up when data stays unacknowledged for so long (RFC 5482); 0: 15 minutes
-	ReceiveBuffer int      // bytes at most; the buffer grows to it with need. 0: 6 MiB
-	SendBuffer    int      // bytes at most; 0: 4 MiB
+	ReceiveBuffer int      // bytes at most; the buffer grows to it with need. 0: an eighth of the Budget, 6 MiB without
+	SendBuffer    int      // bytes at most; 0: an eighth of the Budget, 4 MiB without
 }
 
 // KeepAlive probes a silent peer (RFC 9293, section 3.8.4). Zero fields mean 2 hours, 75 seconds, 9 probes.

@@ -12,6 +12,7 @@ import (
 // Methods are events in (Arrive, Advance, Unreachable, SetMTU), application calls, and polls out (Poll, Deadline, Events).
 // After events and calls the runtime polls until Poll returns false.
 type Table struct {
+	budget   Budget // nil: the memory does not tell
 	cfg      Config
 	secret   secret
 	random   random
@@ -48,6 +49,8 @@ type Table struct {
 	resets      buckets // of strays
 	fastServers fastServers
 	searches    slab[mtuSearch]
+
+	reclaimer reclaimer
 
 	standing bool // a queue stands in front of us; see SetStanding
 
@@ -89,7 +92,9 @@ type turn struct {
 // NewTable returns an empty table.
 func NewTable(cfg Config) *Table {
 	cfg = cfg.withDefaults()
+	budget, _ := cfg.Memory.(Budget)
 	return &Table{
+		budget:    budget,
 		cfg:       cfg,
 		secret:    newSecret(cfg.Secret),
 		random:    random(cfg.Seed),
@@ -131,6 +136,7 @@ func (t *Table) ArriveAt(now, at Time, p *ip.Packet) Drop {
 	d := t.arrive(now, p)
 	t.counters.SegmentsIn++
 	t.counters.Drops[d]++
+	t.reclaim(now)
 	return d
 }
 
@@ -224,7 +230,7 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 	if t.nConns >= t.cfg.Connections {
 		return nil, ErrLimit
 	}
-	if !t.cfg.Memory.Charge(o.size()) {
+	if t.exhausted() || !t.cfg.Memory.Charge(o.size()) {
 		return nil, ErrMemory
 	}
 	i := t.conns.get()
@@ -234,7 +240,7 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 	t.generations[i]++
 	c := t.conn(i)
 	*c = Conn{
-		flow: *f, slot: i, live: true, opts: t.sets.of(o.withDefaults()), busy: &t.idle,
+		flow: *f, slot: i, live: true, opts: t.sets.of(t.complete(o)), busy: &t.idle,
 		born: now, heard: now, lastSent: now, stalled: now,
 	}
 	c.cc.growth = &t.fresh

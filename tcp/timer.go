@@ -46,6 +46,7 @@ func (t *Table) Advance(now Time) {
 		t.expireHalf(now, i)
 	}
 	t.expireTimeWaits(now)
+	t.reclaim(now)
 	t.paths.forget(now)
 }
 
