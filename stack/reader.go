@@ -62,6 +62,7 @@ func (r *reader) run() {
 		if err == nil {
 			err = r.readOn()
 		}
+		r.serve()
 		r.finish()
 		r.turns.Add(1)
 		r.yield()
@@ -69,6 +70,36 @@ func (r *reader) run() {
 			r.stack.fail(err)
 			return
 		}
+	}
+}
+
+// bulk is a turn of so many bytes that applications are let run before anything is sent.
+const bulk = 128 << 10
+
+// serve lets those who read run before it is acknowledged what they read, when that is much: one acknowledgement then says
+// both what has arrived and that there is room again. Nobody else sends meanwhile.
+func (r *reader) serve() {
+	if r.bytes < bulk {
+		return
+	}
+	var held [8]*shard
+	n := 0
+	for _, sh := range r.touched[:min(len(r.touched), len(held))] {
+		now := sh.lockAt(r.now)
+		sh.collect(now, &r.wakes)
+		if !sh.sending {
+			sh.sending = true
+			held[n] = sh
+			n++
+		}
+		sh.mu.Unlock()
+	}
+	r.wakes.send()
+	runtime.Gosched()
+	for _, sh := range held[:n] {
+		sh.mu.Lock()
+		sh.stopSending()
+		sh.mu.Unlock()
 	}
 }
 
