@@ -164,14 +164,38 @@ func (sh *shard) servedBy(core *tcp.Conn) *served {
 func (sh *shard) callLater(core *tcp.Conn, s *served) {
 	if !s.queued {
 		s.queued = true
-		sh.calls = append(sh.calls, core)
+		sh.calls.push(core)
 	}
 }
 
-// call calls the handlers that are queued, each once.
+// callsAtOnce is how many handlers are called before what they wrote is sent: what they copied still is in the processor's
+// cache then.
+const callsAtOnce = 4
+
+// calls are the connections whose handlers are to be called, in order.
+type calls struct {
+	list []*tcp.Conn
+	next int // those before it have been called
+}
+
+func (q *calls) len() int { return len(q.list) - q.next }
+
+func (q *calls) push(c *tcp.Conn) { q.list = append(q.list, c) }
+
+func (q *calls) pop() *tcp.Conn {
+	c := q.list[q.next]
+	q.next++
+	if 2*q.next > len(q.list) {
+		n := copy(q.list, q.list[q.next:])
+		q.list, q.next = q.list[:n], 0
+	}
+	return c
+}
+
+// call calls handlers that are queued, those that wait longest.
 func (sh *shard) call(now tcp.Time) {
-	sh.called, sh.calls = sh.calls, sh.called[:0]
-	for _, core := range sh.called {
+	for range min(sh.calls.len(), callsAtOnce) {
+		core := sh.calls.pop()
 		s := sh.servedBy(core)
 		if s == nil || !s.queued { // given up meanwhile
 			continue
@@ -210,5 +234,5 @@ func (sh *shard) closeServed(now tcp.Time) {
 			sh.sendAll(now)
 		}
 	}
-	sh.calls = nil
+	sh.calls = calls{}
 }

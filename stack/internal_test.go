@@ -244,3 +244,22 @@ func TestAllowance(t *testing.T) {
 		t.Error("more was granted than there is")
 	}
 }
+
+// Calls come in order, however many wait, and those that ask again go to the end; what is called makes room.
+func TestCalls(t *testing.T) {
+	var q calls
+	conns := make([]tcp.Conn, 1000)
+	for i := range conns {
+		q.push(&conns[i])
+	}
+	for i := range 100_000 {
+		c := q.pop()
+		if c != &conns[i%len(conns)] {
+			t.Fatalf("call %d is not for the one that waits longest", i)
+		}
+		q.push(c)
+	}
+	if q.len() != len(conns) || cap(q.list) > 4*len(conns) {
+		t.Errorf("%d wait in a list for %d, want %d", q.len(), cap(q.list), len(conns))
+	}
+}

@@ -133,6 +133,8 @@ func (r *reader) readOn() error {
 func (r *reader) finish() {
 	r.stack.followMTU()
 	for r.flush() {
+		r.turns.Add(1)
+		r.yield()
 		r.begin()
 		n, err := r.stack.link.Poll(r.queue, batch, r.deliver)
 		if err != nil {

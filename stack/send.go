@@ -1,6 +1,10 @@
 package stack
 
-import "tcpd/tcp"
+import (
+	"runtime"
+
+	"tcpd/tcp"
+)
 
 const (
 	// burst is what is sent of one shard before somebody looks for arrivals again: a few super-packets. Small exchanges do not
@@ -21,15 +25,19 @@ func (sh *shard) leave(now tcp.Time) {
 		if !sh.sending {
 			more, sent, now = sh.sendBurst(now)
 		}
-		more = more || len(sh.calls) > 0
+		more = more || sh.calls.len() > 0
 		sh.settle(now, &w)
 		sh.mu.Unlock()
+		woke := w.n > 0
 		w.send()
 		if sent >= guestAfter {
 			sh.stack.guests[sh.index].read()
 		}
 		if !more {
 			return
+		}
+		if woke {
+			runtime.Gosched()
 		}
 	}
 }
@@ -40,7 +48,7 @@ func (sh *shard) leaveBurst(now tcp.Time, w *wakes) (more bool) {
 	if !sh.sending {
 		more, _, now = sh.sendBurst(now)
 	}
-	more = more || len(sh.calls) > 0
+	more = more || sh.calls.len() > 0
 	sh.settle(now, w)
 	sh.mu.Unlock()
 	return more

@@ -28,8 +28,7 @@ type shard struct {
 	attempts  map[tcp.AttemptID]*Attempt
 	orphans   []*tcp.Conn
 	served    []*[servedChunk]served // by slot: connections with a handler
-	calls     []*tcp.Conn            // whose handlers are to be called
-	called    []*tcp.Conn            // scratch of call
+	calls     calls
 	event     eventConn
 	places    []*waiting              // where nobody waits
 	reports   map[*Conn]chan struct{} // of those that asked

@@ -22,7 +22,10 @@ const (
 	exitConfig = 78 // EX_CONFIG of sysexits.h; the unit file does not start again after it
 )
 
-func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	shareProcessors()
+	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // execute runs a command line and returns its exit code.
 func execute(args []string, stdout, stderr io.Writer) int {
