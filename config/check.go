@@ -205,7 +205,7 @@ func (k *checker) listen(path string, s Service, places map[netip.AddrPort]strin
 	if k.sound("addresses") && a.IsValid() && !a.IsUnspecified() && !k.own(a) {
 		k.problem(path, "add it to addresses, or leave the address out to listen on all of them", "%s is not one of addresses", a)
 	}
-	if other, taken := places[s.Listen]; taken {
+	if other, taken := places[s.Listen]; taken && s.Listen.Port() != 0 {
 		k.problem(path, "give one of them another port, or another address", "%s is taken by service %q", s.ListenText(), other)
 	}
 	places[s.Listen] = s.Name

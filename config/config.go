@@ -24,6 +24,7 @@ type Config struct {
 	Services  []Service
 	Limits    Limits
 	TCP       TCP
+	Recorder  bool // connections keep their last segments
 	Log       Log
 	Metrics   Metrics
 	Control   Control

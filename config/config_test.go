@@ -70,6 +70,7 @@ func TestDefault(t *testing.T) {
 			UserTimeout: 15 * time.Minute,
 			KeepAlive:   KeepAlive{Enabled: true, Idle: 2 * time.Hour, Interval: 75 * time.Second, Count: 9},
 		},
+		Recorder: true,
 		Log:      Log{Level: "info", Format: "auto"},
 		Control:  Control{Socket: "/run/tcpd/control.sock"},
 		Shutdown: Shutdown{Drain: 10 * time.Second},
@@ -272,6 +273,7 @@ func TestServiceTCP(t *testing.T) {
 func TestStringRoundTrip(t *testing.T) {
 	for _, text := range []string{
 		"",
+		"recorder: off\nservices:\n- {name: a, listen: '10.77.0.2:0', echo: {}}\n- {name: b, listen: ':0', echo: {}}\n",
 		"tun: {create: false, queues: 2, offload: off}\nservices: []\nmetrics: {listen: ':9320'}\n",
 		"link: {udp: {listen: ':7001', any: true, mtu: 1400}}\nimpair: {loss: 0.1%, delay: 20ms, jitter: 5ms, rate: 1.5gbit, queue: 1MiB, seed: 7, prefix: 10.77.0.2, port: 80}\n",
 		"link: 'udp:127.0.0.1:7001,127.0.0.1:7002'\nimpair: {duplicate: 1%, reorder: 2%, corrupt: 100%}\n",

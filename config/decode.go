@@ -70,7 +70,8 @@ func (d *decoder) config(c *Config) field {
 				"new_per_second": value(d, &c.Limits.PerSource.NewPerSecond, integer(0, 1<<30, " connections a second")),
 			}),
 		}),
-		"tcp": d.tcp(&c.TCP),
+		"tcp":      d.tcp(&c.TCP),
+		"recorder": value(d, &c.Recorder, parseBool),
 		"log": d.mapping(map[string]field{
 			"level":  value(d, &c.Log.Level, choice(LogLevels)),
 			"format": value(d, &c.Log.Format, choice(LogFormats)),

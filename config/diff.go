@@ -39,7 +39,7 @@ type ServiceChange struct{ Before, After *Service }
 // listener, whatever is behind it. Services that stay as they are have no change.
 func Changes(before, after []Service) []ServiceChange {
 	find := func(list []Service, s Service) *Service {
-		i := slices.IndexFunc(list, func(o Service) bool { return o.Listen == s.Listen })
+		i := slices.IndexFunc(list, func(o Service) bool { return o.Place() == s.Place() })
 		if i < 0 {
 			return nil
 		}

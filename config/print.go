@@ -38,6 +38,7 @@ func (c *Config) String() string {
 	for _, line := range c.TCP.lines() {
 		put("  %s", line)
 	}
+	put("recorder: %s", map[bool]string{true: "on", false: "off"}[c.Recorder])
 	put("log: {level: %s, format: %s}", c.Log.Level, c.Log.Format)
 	put("metrics: {listen: %q}", c.Metrics.Listen)
 	put("control: {socket: %s}", strconv.Quote(c.Control.Socket))

@@ -24,6 +24,20 @@ type Service struct {
 	Sink     Sink     // with Kind "sink"
 }
 
+// Place tells services apart by where they listen. Port 0 is a free one, which each service has for itself.
+type Place struct {
+	Listen netip.AddrPort
+	Name   string // only with port 0
+}
+
+// Place returns where the service listens.
+func (s Service) Place() Place {
+	if s.Listen.Port() == 0 {
+		return Place{s.Listen, s.Name}
+	}
+	return Place{Listen: s.Listen}
+}
+
 // Kinds are what a service can be: the key below the service that says so.
 var Kinds = []string{"echo", "discard", "daytime", "chargen", "http", "proxy", "datagram", "sink"}
 

@@ -253,8 +253,8 @@ func splitListen(s string) (host string, port uint16, err error) {
 		return "", 0, wrong(listenHint, "%s is no place to listen on", short(s))
 	}
 	n, err := strconv.ParseUint(service, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, wrong("ports are the numbers 1 to 65535", "%s is not a port", short(service))
+	if err != nil {
+		return "", 0, wrong("ports are the numbers 1 to 65535, and 0 for any that is free", "%s is not a port", short(service))
 	}
 	return host, uint16(n), nil
 }

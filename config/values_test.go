@@ -58,14 +58,14 @@ func TestDeviceName(t *testing.T) {
 
 func TestListenAddress(t *testing.T) {
 	for text, want := range map[string]string{
-		":7": ":7", "10.0.0.2:80": "10.0.0.2:80", "[fd77::2]:80": "[fd77::2]:80", "0.0.0.0:1": "0.0.0.0:1", "[::]:65535": ":65535",
+		":7": ":7", "10.0.0.2:80": "10.0.0.2:80", "[fd77::2]:80": "[fd77::2]:80", "0.0.0.0:1": "0.0.0.0:1", "[::]:65535": ":65535", ":0": ":0", "10.0.0.2:0": "10.0.0.2:0",
 	} {
 		got, err := parseListen(text)
 		if err != nil || (Service{Listen: got}).ListenText() != want {
 			t.Errorf("%q is %v, %v; want %s", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", ":", "7", ":0", ":65536", ":-1", "10.0.0.2", "fd77::2:80", "name:80", "[fe80::1%tcp0]:80", "[::ffff:10.0.0.2]:80", "10.0.0.2:http"} {
+	for _, text := range []string{"", ":", "7", ":65536", ":-1", "10.0.0.2", "fd77::2:80", "name:80", "[fe80::1%tcp0]:80", "[::ffff:10.0.0.2]:80", "10.0.0.2:http"} {
 		if got, err := parseListen(text); err == nil {
 			t.Errorf("%q should be refused, it gave %v", text, got)
 		}

@@ -53,27 +53,41 @@ func (c client) call(method, path string, answer any) error { return c.send(meth
 
 // send is call with a body.
 func (c client) send(method, path string, body io.Reader, answer any) error {
+	r, err := c.open(method, path, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	text, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	if err != nil {
+		return c.unreachable(err)
+	}
+	return json.Unmarshal(text, answer)
+}
+
+// open asks the daemon, and returns the body of its answer, to be read while it comes and to be closed.
+func (c client) open(method, path string, body io.Reader) (io.ReadCloser, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
 	}
 	h := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: time.Minute}
 	request, err := http.NewRequest(method, "http://tcpd"+path, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := h.Do(request)
 	if err != nil {
-		return c.unreachable(err)
+		return nil, c.unreachable(err)
 	}
-	defer response.Body.Close()
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
+	}
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return c.unreachable(err)
+		return nil, c.unreachable(err)
 	}
-	if response.StatusCode != http.StatusOK {
-		return refused(response.Status, text)
-	}
-	return json.Unmarshal(text, answer)
+	return nil, refused(response.Status, text)
 }
 
 func (c client) unreachable(err error) error {

@@ -105,6 +105,8 @@ func (d *daemon) controlHandler() http.Handler {
 	mux.HandleFunc("POST /v1/reload", d.serveReload)
 	mux.HandleFunc("POST /v1/dial", d.serveDial)
 	mux.HandleFunc("POST /v1/ping", d.servePing)
+	mux.HandleFunc("GET /v1/conns", d.serveConns)
+	mux.HandleFunc("GET /v1/conns/{id}", d.serveConn)
 	mux.HandleFunc("GET /v1/impair", d.serveImpair)
 	mux.HandleFunc("PUT /v1/impair", d.serveImpair)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -47,7 +47,7 @@ func newDaemon(c *config.Config, carrier tun.Carrier, clock stack.Clock, log *lo
 	s, err := stack.New(stack.Config{
 		Link: l, Addresses: hosts(c.Addresses), Options: tcpOptions(c.TCP), Limits: stackLimits(c.Limits),
 		Clock: clock,
-		Log:   log.Named("stack"),
+		Log:   log.Named("stack"), Recorder: c.Recorder,
 	})
 	if err != nil {
 		return nil, err

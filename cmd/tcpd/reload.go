@@ -66,6 +66,7 @@ func (d *daemon) tryReload() (reloadResult, error) {
 	result.Changed = describe(running, next, changes)
 	d.stack.SetOptions(tcpOptions(next.TCP))
 	d.stack.SetLimits(stackLimits(next.Limits))
+	d.stack.SetRecorder(next.Recorder)
 	d.log.setLevel(next.Log.Level)
 	if err := d.link.Set(impairment(next.Impair)); err != nil {
 		return result, err
@@ -109,6 +110,9 @@ func describe(before, after *config.Config, changes []config.ServiceChange) []st
 	}
 	if before.TCP != after.TCP {
 		list = append(list, "defaults of tcp, for new connections")
+	}
+	if before.Recorder != after.Recorder {
+		list = append(list, "recorder, for new connections")
 	}
 	if before.Log.Level != after.Log.Level {
 		list = append(list, "log level "+after.Log.Level)

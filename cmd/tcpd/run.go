@@ -139,9 +139,8 @@ func (d *daemon) stop(sig os.Signal, signals <-chan os.Signal) {
 // greet tells somebody at a terminal what to try.
 func (d *daemon) greet(w io.Writer) {
 	fmt.Fprintln(w, d.summary())
-	c := d.config()
-	a := c.Addresses[0].Addr()
-	for _, s := range c.Services {
+	a := d.config().Addresses[0].Addr()
+	for _, s := range d.services.serving() {
 		if s.Kind == "http" {
 			if own := s.Listen.Addr(); own.IsValid() && !own.IsUnspecified() {
 				a = own

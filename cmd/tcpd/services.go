@@ -65,12 +65,12 @@ type services struct {
 
 	mu      sync.Mutex
 	list    []config.Service
-	ports   map[netip.AddrPort]*port
+	ports   map[config.Place]*port
 	ledgers map[string]*ledger
 }
 
 func newServices(log *logger, listen func(config.Service) (net.Listener, error)) *services {
-	return &services{log: log, listen: listen, ports: map[netip.AddrPort]*port{}, ledgers: map[string]*ledger{}}
+	return &services{log: log, listen: listen, ports: map[config.Place]*port{}, ledgers: map[string]*ledger{}}
 }
 
 // apply makes the list of services what is served. Ports that stay keep their listener, so that at no moment they are
@@ -91,9 +91,9 @@ func (s *services) apply(list []config.Service) error {
 		case c.After == nil:
 			s.shut(*c.Before)
 		case c.Before == nil:
-			s.start(*c.After, opened[c.After.Listen])
-		case holds(*c.Before) == holds(*c.After) && s.ports[c.After.Listen] != nil:
-			p := s.ports[c.After.Listen]
+			s.start(*c.After, opened[c.After.Place()])
+		case holds(*c.Before) == holds(*c.After) && s.ports[c.After.Place()] != nil:
+			p := s.ports[c.After.Place()]
 			if l, ok := p.listener.(interface{ SetOptions(*tcp.Options) }); ok {
 				l.SetOptions(ownOptions(*c.After))
 			}
@@ -110,8 +110,8 @@ func (s *services) apply(list []config.Service) error {
 }
 
 // openNew opens the ports that are new, all or none.
-func (s *services) openNew(changes []config.ServiceChange) (map[netip.AddrPort]net.Listener, error) {
-	opened := map[netip.AddrPort]net.Listener{}
+func (s *services) openNew(changes []config.ServiceChange) (map[config.Place]net.Listener, error) {
+	opened := map[config.Place]net.Listener{}
 	var failed []error
 	for _, c := range changes {
 		if c.Before != nil {
@@ -122,7 +122,7 @@ func (s *services) openNew(changes []config.ServiceChange) (map[netip.AddrPort]n
 			failed = append(failed, listenError(*c.After, err))
 			continue
 		}
-		opened[c.After.Listen] = l
+		opened[c.After.Place()] = l
 	}
 	if len(failed) > 0 {
 		for _, l := range opened {
@@ -149,7 +149,7 @@ func (s *services) reopen(before, after config.Service) error {
 // start serves a new port.
 func (s *services) start(what config.Service, l net.Listener) {
 	p := openPort(l)
-	s.ports[what.Listen] = p
+	s.ports[what.Place()] = p
 	s.run(what, p)
 	go p.pump()
 }
@@ -167,15 +167,19 @@ func (s *services) run(what config.Service, p *port) {
 			p.close()
 		}
 	}()
-	log.Info("serving " + what.Kind + " on " + what.ListenText())
+	text := "serving " + what.Kind + " on " + bound(what, p).ListenText()
+	if what.Listen.Port() == 0 {
+		text += ", a free port"
+	}
+	log.Info(text)
 }
 
 // shut closes the port of a service. Its connections go on.
 func (s *services) shut(what config.Service) {
-	if p := s.ports[what.Listen]; p != nil {
+	if p := s.ports[what.Place()]; p != nil {
 		p.close()
-		delete(s.ports, what.Listen)
-		s.log.Named(what.Name).Info("no longer serving on " + what.ListenText())
+		delete(s.ports, what.Place())
+		s.log.Named(what.Name).Info("no longer serving on " + bound(what, p).ListenText())
 	}
 }
 
@@ -189,9 +193,23 @@ func (s *services) close() {
 	s.list = nil
 }
 
-// serving returns what is served now.
+// serving returns what is served now, each with the port it has.
 func (s *services) serving() []config.Service {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.list)
+	list := slices.Clone(s.list)
+	for i, what := range list {
+		if p := s.ports[what.Place()]; p != nil {
+			list[i] = bound(what, p)
+		}
+	}
+	return list
+}
+
+// bound returns a service with the port that was found for it.
+func bound(what config.Service, p *port) config.Service {
+	if at, ok := p.listener.Addr().(*net.TCPAddr); ok && what.Listen.Port() == 0 {
+		what.Listen = netip.AddrPortFrom(what.Listen.Addr(), at.AddrPort().Port())
+	}
+	return what
 }
