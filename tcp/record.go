@@ -24,7 +24,7 @@ type RecordedSegment struct {
 	Seq, Ack uint32
 	Len      int
 	Window   int    // bytes
-	SACK     *Range // the first block, relative numbers
+	SACK     *Range // the first block, relative numbers; of one that was sent the first that is no duplicate (RFC 2883)
 }
 
 // Record is an application call: it returns what the recorder of c holds, and false when c has none.

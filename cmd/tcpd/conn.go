@@ -85,13 +85,15 @@ func (v *connDetail) print(w io.Writer) {
 	if v.Active {
 		opened = "us"
 	}
-	fact("age", "%s, opened by %s, the peer was heard %s ago", spell(v.Age), opened, spell(v.Idle))
+	fact("age", "%s, opened by %s; data sent %s ago, received %s ago, acknowledged %s ago", spell(v.Age), opened,
+		spell(v.LastSnd), spell(v.LastRcv), spell(v.LastAck))
 	fact("options", "%s", orDash(strings.Join(v.Options, " ")))
-	fact("segments", "mss %d, path MTU %d; in %d, out %d, retransmitted %d, time-outs %d", v.MSS, v.PMTU, v.SegsIn, v.SegsOut, v.Retrans, v.Timeouts)
+	fact("segments", "mss %d, theirs %d, path MTU %d; in %d (data %d), out %d (data %d), retransmitted %d, time-outs %d",
+		v.MSS, v.RcvMSS, v.PMTU, v.SegsIn, v.DataSegsIn, v.SegsOut, v.DataSegsOut, v.Retrans, v.Timeouts)
 	fact("bytes", "received %d; sent %d, acknowledged %d, retransmitted %d", v.BytesReceived, v.BytesSent, v.BytesAcked, v.BytesRetrans)
 	fact("round trip", "%s ± %s, at least %s; time-out %s", spell(v.RTT), spell(v.RTTVar), spell(v.MinRTT), spell(v.RTO))
 	fact("congestion", "%s, window %d segments (%d bytes), threshold %s%s", v.Congestion, v.Cwnd, v.CwndBytes, thresholdText(v.Ssthresh), recoveryText(v.Recovery))
-	fact("rates", "delivery %s, pacing %s", rateText(v.DeliveryRate), rateText(v.PacingRate))
+	fact("rates", "delivery %s%s, pacing %s", rateText(v.DeliveryRate), onOff(v.AppLimited, " (the application sent no more)", ""), rateText(v.PacingRate))
 	fact("windows", "ours %d, theirs %d", v.RcvWnd, v.SndWnd)
 	fact("send queue", "%d bytes: %d not acknowledged, %d not sent; sacked %d, lost %d; buffer %d", v.SendQ, v.Unacked, v.Unsent, v.Sacked, v.Lost, v.SendBuffer)
 	fact("receive queue", "%d bytes not read, %d beyond a hole%s; buffer %d", v.RecvQ, v.OutOfOrder, rangeWords(v.Ranges), v.ReceiveBuffer)

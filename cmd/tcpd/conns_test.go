@@ -71,7 +71,7 @@ func TestConnsCommand(t *testing.T) {
 		}
 	}
 	wide := strings.Join(connsLines(t, socket, "-o", "wide", "sport", "=", ":80"), "\n")
-	for _, part := range []string{" ts sack ", "cubic rto:", "rtt:", "mss:1448 pmtu:1500 cwnd:", "bytes_sent:", "segs_in:", "lim:", "skmem:("} {
+	for _, part := range []string{" ts sack ", "cubic rto:", "rtt:", "mss:1448 pmtu:1500 rcvmss:", "cwnd:", "lastsnd:", "bytes_sent:", "segs_in:", "lim:", "skmem:("} {
 		if !strings.Contains(wide, part) {
 			t.Errorf("wide lacks %q:\n%s", part, wide)
 		}

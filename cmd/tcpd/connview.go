@@ -28,7 +28,11 @@ type connView struct {
 	RTT        float64  `json:"rtt,omitempty"`
 	RTTVar     float64  `json:"rttvar,omitempty"`
 	MinRTT     float64  `json:"minrtt,omitempty"`
+	ATO        float64  `json:"ato,omitempty"`     // how long an acknowledgement waits for data
+	Backoff    int      `json:"backoff,omitempty"` // doublings of rto
 	MSS        int      `json:"mss,omitempty"`
+	RcvMSS     int      `json:"rcvmss,omitempty"`
+	AdvMSS     int      `json:"advmss,omitempty"`
 	PMTU       int      `json:"pmtu,omitempty"`
 	Cwnd       int      `json:"cwnd,omitempty"` // segments, as in ss
 	CwndBytes  int      `json:"cwnd_bytes,omitempty"`
@@ -42,6 +46,8 @@ type connView struct {
 	BytesReceived uint64 `json:"bytes_received,omitempty"`
 	SegsOut       uint64 `json:"segs_out,omitempty"`
 	SegsIn        uint64 `json:"segs_in,omitempty"`
+	DataSegsOut   uint64 `json:"data_segs_out,omitempty"`
+	DataSegsIn    uint64 `json:"data_segs_in,omitempty"`
 	Retrans       uint64 `json:"retrans,omitempty"`
 	Timeouts      uint64 `json:"timeouts,omitempty"`
 	DSACKs        uint64 `json:"dsacks,omitempty"`
@@ -51,6 +57,7 @@ type connView struct {
 	Sacked        int    `json:"sacked,omitempty"`
 	OutOfOrder    int    `json:"out_of_order,omitempty"`
 	DeliveryRate  uint64 `json:"delivery_rate,omitempty"`
+	AppLimited    bool   `json:"app_limited,omitempty"` // delivery_rate was measured while the application limited it
 	PacingRate    uint64 `json:"pacing_rate,omitempty"`
 	SendBuffer    int    `json:"send_buffer,omitempty"`
 	ReceiveBuffer int    `json:"receive_buffer,omitempty"`
@@ -60,7 +67,9 @@ type connView struct {
 	Recovery bool               `json:"recovery,omitempty"`
 	Error    string             `json:"error,omitempty"` // what the network reported
 	Age      float64            `json:"age,omitempty"`
-	Idle     float64            `json:"idle,omitempty"` // since the peer was heard
+	LastSnd  float64            `json:"lastsnd,omitempty"` // since data was sent, data was received, an acknowledgement came
+	LastRcv  float64            `json:"lastrcv,omitempty"`
+	LastAck  float64            `json:"lastack,omitempty"`
 }
 
 // limitNames are the reasons in one word.
@@ -85,6 +94,8 @@ func viewConn(i *stack.ConnInfo) connView {
 	}
 	v.ID, v.RecvQ, v.SendQ = i.ID.String(), i.Unread, i.Unacked+i.Unsent
 	v.Congestion, v.RTO, v.RTT, v.RTTVar, v.MinRTT = i.Congestion.String(), milliseconds(i.RTO), milliseconds(i.RTT), milliseconds(i.RTTVar), milliseconds(i.MinRTT)
+	v.ATO, v.Backoff, v.RcvMSS, v.AdvMSS = milliseconds(i.AckDelay), i.Backoff, i.PeerMSS, i.AdvertisedMSS
+	v.DataSegsOut, v.DataSegsIn, v.AppLimited = i.DataSegmentsOut, i.DataSegmentsIn, i.RateAppLimited
 	v.MSS, v.PMTU, v.CwndBytes, v.SndWnd, v.RcvWnd = i.MSS, i.PathMTU, i.Cwnd, i.SndWnd, i.RcvWnd
 	if i.MSS > 0 {
 		v.Cwnd, v.Ssthresh = i.Cwnd/i.MSS, i.Ssthresh/i.MSS
@@ -97,7 +108,7 @@ func viewConn(i *stack.ConnInfo) connView {
 	if i.SoftError != nil {
 		v.Error = i.SoftError.Error()
 	}
-	v.Age, v.Idle = milliseconds(i.Age), milliseconds(i.Idle)
+	v.Age, v.LastSnd, v.LastRcv, v.LastAck = milliseconds(i.Age), milliseconds(i.LastDataSent), milliseconds(i.LastDataReceived), milliseconds(i.Idle)
 	return v
 }
 
@@ -152,15 +163,18 @@ func (v *connView) info() string {
 		}
 	}
 	add(v.RTO > 0, "rto:%s", trimmed(v.RTO))
+	add(v.Backoff > 0, "backoff:%d", v.Backoff)
 	add(v.RTT > 0, "rtt:%s/%s", trimmed(v.RTT), trimmed(v.RTTVar))
 	add(v.MinRTT > 0, "minrtt:%s", trimmed(v.MinRTT))
-	add(true, "mss:%d pmtu:%d cwnd:%d", v.MSS, v.PMTU, v.Cwnd)
+	add(v.ATO > 0, "ato:%s", trimmed(v.ATO))
+	add(true, "mss:%d pmtu:%d rcvmss:%d advmss:%d cwnd:%d", v.MSS, v.PMTU, v.RcvMSS, v.AdvMSS, v.Cwnd)
 	add(v.Ssthresh > 0, "ssthresh:%d", v.Ssthresh)
 	add(v.BytesSent > 0, "bytes_sent:%d", v.BytesSent)
 	add(v.BytesRetrans > 0, "bytes_retrans:%d", v.BytesRetrans)
 	add(v.BytesAcked > 0, "bytes_acked:%d", v.BytesAcked)
 	add(v.BytesReceived > 0, "bytes_received:%d", v.BytesReceived)
-	add(true, "segs_out:%d segs_in:%d", v.SegsOut, v.SegsIn)
+	add(true, "segs_out:%d segs_in:%d data_segs_out:%d data_segs_in:%d", v.SegsOut, v.SegsIn, v.DataSegsOut, v.DataSegsIn)
+	add(true, "lastsnd:%.0f lastrcv:%.0f lastack:%.0f", v.LastSnd, v.LastRcv, v.LastAck)
 	add(v.Retrans > 0, "retrans:%d", v.Retrans)
 	add(v.Timeouts > 0, "timeouts:%d", v.Timeouts)
 	add(v.DSACKs > 0, "dsack_dups:%d", v.DSACKs)
@@ -170,6 +184,7 @@ func (v *connView) info() string {
 	add(v.Sacked > 0, "sacked:%d", v.Sacked)
 	add(v.OutOfOrder > 0, "rcv_ooo:%d", v.OutOfOrder)
 	add(v.DeliveryRate > 0, "delivery_rate:%s", bitRate(v.DeliveryRate))
+	add(v.AppLimited, "app_limited")
 	add(v.PacingRate > 0, "pacing_rate:%s", bitRate(v.PacingRate))
 	add(true, "snd_wnd:%d rcv_wnd:%d", v.SndWnd, v.RcvWnd)
 	add(v.Recovery, "recovery")
