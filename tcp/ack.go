@@ -145,10 +145,10 @@ func (t *Table) measure(c *Conn, s *segment, d *delivery) {
 	case d.hasRTT && d.at < d.newest:
 		d.hasRTT = false // it was read before that was sent, with others: nobody knows when it came
 	case d.hasRTT:
-		c.rtt.sample(d.at.Sub(d.newest))
+		c.rtt.sample(d.at, d.at.Sub(d.newest))
 	case d.acked > 0 && c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0:
 		if ms := c.tsNow(d.at) - s.opts.tsEcr; ms < uint32(maxRTO/Millisecond) {
-			c.rtt.sample(Duration(max(ms, 1)) * Millisecond) // of a clock of milliseconds
+			c.rtt.sample(d.at, Duration(max(ms, 1))*Millisecond) // of a clock of milliseconds
 		}
 	}
 }
@@ -156,7 +156,7 @@ func (t *Table) measure(c *Conn, s *segment, d *delivery) {
 // measureHandshake takes the round-trip time of a SYN, or SYN-ACK, that was sent once.
 func (t *Table) measureHandshake(c *Conn, sent Time) {
 	if t.arrived >= sent {
-		c.rtt.sample(t.arrived.Sub(sent))
+		c.rtt.sample(t.arrived, t.arrived.Sub(sent))
 	}
 }
 

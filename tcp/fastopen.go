@@ -143,7 +143,7 @@ func (t *Table) finishFast(now Time, c *Conn, s *segment) Drop {
 		return DropHandshakeAck
 	}
 	if c.retries == 0 {
-		c.rtt.sample(now.Sub(c.born))
+		c.rtt.sample(now, now.Sub(c.born))
 	}
 	c.rtt.cautious = c.retries > 0
 	c.retries, c.rtt.backoff = 0, 0

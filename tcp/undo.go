@@ -74,7 +74,7 @@ func (t *Table) takeBack(c *Conn, d *delivery) {
 		if d.late != 0 && !c.timestamps {
 			// No hole: it was the path that was slow, and the time-out has to learn that, or the next one is spurious too (RFC
 			// 4015, section 3.3). A timestamp has told already.
-			c.rtt.sample(d.at.Sub(d.late))
+			c.rtt.sample(d.at, d.at.Sub(d.late))
 		}
 	} else {
 		t.counters.RecoveriesUndone++
