@@ -81,3 +81,22 @@ func TestRACK_originalOfARetransmission(t *testing.T) {
 		}
 	})
 }
+
+// However many DSACKs there were, the window is no longer than the smoothed round-trip time (RFC 8985, section 6.2, step 4).
+func TestRACK_windowIsBoundedBySRTT(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.inFlight(sacking, 6)
+		c.conn.reorder.seen = true
+		c.conn.rtt.min, c.conn.rtt.srtt = 8*Millisecond, 20*Millisecond
+		for _, x := range []struct {
+			mult uint8
+			want Duration
+		}{{0, 2 * Millisecond}, {8, 18 * Millisecond}, {9, 20 * Millisecond}, {rackMaxMult, 20 * Millisecond}} {
+			c.conn.reorder.mult = x.mult
+			if w := c.conn.reorder.window(c.conn); w != x.want {
+				c.Errorf("%d quarters of 8 ms: %d us, want %d", x.mult+1, w/Microsecond, x.want/Microsecond)
+			}
+		}
+		c.discard()
+	})
+}
