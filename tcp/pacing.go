@@ -39,7 +39,7 @@ func (c *Conn) paced() bool {
 	if c.opts.Pacing == PacingOff || c.opts.Pacing == PacingAuto && c.cc.bbr == nil {
 		return false
 	}
-	return c.rtt.min >= minPacedRTT && c.pacingRate() < maxPacedRate && c.stats.bytesSent > unpacedSegments*uint64(c.snd.mss)
+	return c.rtt.min >= minPacedRTT && c.pacingRate() < maxPacedRate && c.stats.bytesSent >= unpacedSegments*uint64(c.snd.mss)
 }
 
 // pacingRate returns bytes per second. For CUBIC and Reno it is what Linux takes (sk_pacing_rate): twice cwnd/srtt while slow

@@ -8,10 +8,11 @@ func pacedTalk(c *talk, p Pacing) {
 	o := sacking
 	o.listen.Options.Pacing = p
 	c.accepted(o)
-	c.conn.rtt = rttEstimator{}
 	for range 2 {
 		c.request(10_000, 20*Millisecond)
 	}
+	rtt := 20 * Millisecond
+	c.conn.rtt = rttEstimator{srtt: rtt, rttvar: rtt / 2, min: rtt, last: rtt}
 	c.conn.cc.set(40_000)
 	c.conn.cc.ssthresh = 30_000
 	c.discard()

@@ -186,6 +186,12 @@ func makeOptions(d dice, bad int) tcp.Options {
 	if d.chance(0.3) {
 		o.SendBuffer = d.size(256, 1<<20)
 	}
+	switch { // without a draw either
+	case o.Congestion == tcp.Cubic && o.ReceiveBuffer != 0:
+		o.Congestion = tcp.BBR
+	case o.SendBuffer != 0:
+		o.Pacing = tcp.PacingOn
+	}
 	if d.chance(0.2) {
 		o.KeepAlive = tcp.KeepAlive{
 			Enabled: true, Idle: d.between(tcp.Second, 100*tcp.Second), Interval: d.between(tcp.Second, 10*tcp.Second), Count: 9,
