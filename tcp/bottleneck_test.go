@@ -14,6 +14,7 @@ type bottleneck struct {
 	rate      int64 // bytes per second
 	queue     int64 // bytes
 	delay     Duration
+	back      int64    // the same of acknowledgements
 	loss      int64    // of 10,000 packets
 	stall     Duration // now and then nothing arrives for as long
 	nextStall Time
@@ -159,6 +160,9 @@ func (b *bottleneck) apply() {
 func (b *bottleneck) acknowledge() {
 	var out ip.Outgoing
 	for b.tables[1].Poll(b.now, &out) {
+		if b.dice.below(10_000) < b.back {
+			continue
+		}
 		p, o := flatten(&out)
 		b.wires[0] = append(b.wires[0], flying{b.now.Add(b.delay / 2), p, o})
 	}
