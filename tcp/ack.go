@@ -67,9 +67,10 @@ func (t *Table) updateWindow(now Time, c *Conn, s *segment) bool {
 	c.snd.wnd, c.snd.wl1, c.snd.wl2 = wnd, s.seq, s.ack
 	c.snd.maxWnd = max(c.snd.maxWnd, wnd)
 	room := c.snd.windowRoom()
-	if c.deadlines[timerPersist] != 0 || room < 0 {
+	if c.deadlines[timerPersist] != 0 && c.flight.empty() || room < 0 {
 		// The peer lives: a closed window may stay closed for as long as it answers (RFC 9293, section 3.8.6.1), and so may
-		// one that shrank ("SHOULD NOT time out the connection", SHLD-17).
+		// one that shrank ("SHOULD NOT time out the connection", SHLD-17). What is in flight is another matter; a cork can
+		// have set the timer.
 		c.retries = 0
 	}
 	if c.deadlines[timerPersist] != 0 && (before <= 0 && room > 0 || room >= int(c.snd.mss) && !c.corked) {
