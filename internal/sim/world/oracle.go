@@ -17,7 +17,7 @@ func (w *world) check() {
 			w.failf("%d packets after the last application has gone", n)
 		}
 	}
-	if w.trace == nil && w.step%checkEvery != 0 && w.plan.seed%checkEvery != 0 {
+	if w.trace == nil && w.step%w.every != 0 && w.plan.seed%uint64(w.every) != 0 {
 		return
 	}
 	for _, p := range w.pairs {

@@ -10,7 +10,7 @@ import (
 
 // Limits of a run.
 const (
-	maxSteps  = 3_000_000
+	maxSteps  = 3_000_000 // unless the scenario has other limits
 	lookEvery = tcp.Minute
 	// silence is how long after the last application a table may take to forget everything: an orphan's retransmissions,
 	// then TIME-WAIT.
@@ -37,6 +37,8 @@ type world struct {
 	packets []packet
 	spare   []int32
 	step    int
+	steps   int      // at most
+	every   int      // the costly invariants, each so many steps
 	closing tcp.Time // when the last application had gone
 	sentBy  uint64   // packets sent by then
 
@@ -48,7 +50,7 @@ func newWorld(p plan, trace io.Writer) *world {
 	w := &world{
 		plan: p, mild: p.mild(), dice: newDice(p.seed, 2), more: newDice(p.seed, 17), trace: trace, now: p.origin, opened: make(map[tcp.Flow]*pair),
 		byPorts: make(map[portsKey]*pair),
-		scratch: make([]byte, maxCall),
+		scratch: make([]byte, maxCall), steps: maxSteps, every: checkEvery,
 	}
 	addr := p.addresses()
 	for i := range w.ends {
@@ -139,8 +141,8 @@ func (w *world) next() bool {
 	}
 	for w.agenda.next() <= w.now {
 		w.do(w.agenda.take())
-		if w.step++; w.step > maxSteps {
-			w.failf("more than %d events", maxSteps)
+		if w.step++; w.step > w.steps {
+			w.failf("more than %d events", w.steps)
 		}
 	}
 	for _, e := range w.ends {

@@ -76,6 +76,7 @@ func TestRegressions(t *testing.T) {
 		{2, 9734, "the same"},
 		{3, 7594, "an MTU probe under way was believed when its size had become too large"},
 		{3, 9064, "the same"},
+		{3, 125588, "corked and without acknowledgement: neither user time-out nor black hole was noticed while the peer spoke"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
 			t.Errorf("seed %d (%s): %s\nreplay: %s", c.seed, c.found, r.Failure, r.Replay())
