@@ -23,6 +23,9 @@ var deterministic = []string{"time", "net", "os", "sync", "math/rand", "crypto/r
 
 var rules = map[string]rule{
 	"tcpd/ip": {forbidden: deterministic},
+	"tcpd/ether": {
+		module: []string{"tcpd/ip"}, others: []string{"github.com/dchest/siphash"}, forbidden: deterministic,
+	},
 	"tcpd/tcp": {
 		module: []string{"tcpd/ip"}, others: []string{"github.com/dchest/siphash"}, forbidden: deterministic,
 	},
