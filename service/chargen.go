@@ -36,7 +36,7 @@ var chargenPattern = sync.OnceValue(func() []byte {
 // Serve answers on l until ctx or l is closed, and closes l. Connections that run then go on.
 func (c *Chargen) Serve(ctx context.Context, l net.Listener) error {
 	if events, ok := l.(eventListener); ok {
-		return serveEvents(ctx, events, c.Log, &c.Counters, chargenTurns)
+		return serveEvents(ctx, events, c.Log, &c.Counters, nil, chargenTurns)
 	}
 	return serve(ctx, l, c.Log, &c.Counters, c.send)
 }

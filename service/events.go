@@ -41,26 +41,32 @@ type turn func(c eventConn) (more, done bool, reason Reason)
 type eventServer struct {
 	log      Log
 	counters *Counters
-	begin    func() turn
+	begin    func() turn // nil: one serves all
+	all      visitor
 }
 
-// visitor is the handler of one connection.
+// visitor is the handler of one connection, or of all.
 type visitor struct {
 	server *eventServer
 	turn   turn
 }
 
-// serveEvents is serve for a listener that calls. begin returns what serves one connection; it may be shared by all.
-func serveEvents(ctx context.Context, l eventListener, log Log, c *Counters, begin func() turn) error {
+// serveEvents is serve for a listener that calls: by one turn for all connections, that keeps nothing of them, or by what begin
+// returns for each.
+func serveEvents(ctx context.Context, l eventListener, log Log, c *Counters, one turn, begin func() turn) error {
 	defer func() { _ = l.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	s := &eventServer{log, c, begin}
+	s := &eventServer{log: log, counters: c, begin: begin}
+	s.all = visitor{s, one}
 	return ending(ctx, l, l.ServeEvents(s.open))
 }
 
 func (s *eventServer) open() eventHandler {
 	s.counters.begin()
+	if s.begin == nil {
+		return &s.all
+	}
 	return &visitor{s, s.begin()}
 }
 

@@ -47,6 +47,7 @@ type Conn struct {
 	sack       bool
 	tsOffset   uint32
 	tsRecent   uint32
+	recorder   uint32 // its number, plus one; see Table.recorder
 	tsRecentAt Time
 
 	deliveryRate uint64 // see appLimited
@@ -59,7 +60,6 @@ type Conn struct {
 	rcvUp                                      Seq // RCV.UP: the number behind the last urgent byte; it stands where there is room
 	stats                                      connStats
 	limits                                     limits
-	recorder                                   uint32 // its number, plus one; see Table.recorder
 }
 
 // sender is the sending half.
