@@ -24,7 +24,7 @@ From a device of its own (--tun tcp1 --addr 10.78.0.2/24) the host itself is rea
 others the host has to forward: tcpd doctor says what is missing.`
 
 const getExamples = `  tcpd get http://10.77.0.1:8080/                                  # through the running daemon
-  sudo tcpd get -v --tun tcp1 --addr 10.78.0.2/24 http://10.78.0.1/  # standalone
+  sudo tcpd get -v --tun tcp1 --addr 10.78.0.2/24 http://10.78.0.1/ # standalone
   tcpd get -o FILE http://10.77.0.1/large`
 
 // standaloneAddresses are what standalone clients speak from: not the network of a tcpd that serves on the same machine.

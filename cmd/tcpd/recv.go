@@ -26,8 +26,8 @@ back to what it was if the stream ends in any other way.
 Packets come inside UDP datagrams with --link, which needs no privilege, or through a TUN device
 with --tun.`
 
-const recvExamples = `  tcpd recv --listen 9000 --link udp:127.0.0.1:7001,127.0.0.1:7002 > FILE
-  tcpd recv --listen 9000 --link udp:0.0.0.0:7001 --link-any -o FILE`
+const recvExamples = `  tcpd recv --listen 9000 --link udp:0.0.0.0:7001 --link-any > copy &
+  tcpd send 10.77.0.2:9000 --link udp:127.0.0.1:7002,127.0.0.1:7001 < FILE`
 
 func newRecvCommand() *cobra.Command {
 	f := &hostFlags{addresses: `10.77.0.2/24, "fd77::2/64"`}

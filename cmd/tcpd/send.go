@@ -20,8 +20,7 @@ any program that closes once it has read everything.
 Packets go inside UDP datagrams with --link, which needs no privilege, or through a TUN device
 with --tun.`
 
-const sendExamples = `  tcpd recv --listen 9000 --link udp:127.0.0.1:7001,127.0.0.1:7002 > copy &
-  tcpd send 10.77.0.2:9000 --link udp:127.0.0.1:7002,127.0.0.1:7001 < FILE
+const sendExamples = `  tcpd recv --listen 9000 --link udp:127.0.0.1:7001,127.0.0.1:7002 -o copy &
   tcpd send 10.77.0.2:9000 --link udp:127.0.0.1:7002,127.0.0.1:7001 --impair 'loss: 5%' --trace < FILE`
 
 // fromAddresses are those that commands speak from if told nothing: not those of a tcpd that serves.

@@ -19,7 +19,7 @@ const tunnelAbout = `Join a TUN device of this host to a link over UDP: what the
 tcpd at the other end of the link, which needs neither device nor privilege, and back.`
 
 const tunnelExamples = `  sudo tcpd tunnel --tun tcp0 --host 10.77.0.1/24 --link udp:192.0.2.1:7001,198.51.100.1:7001
-  tcpd --link udp:198.51.100.1:7001,192.0.2.1:7001      # over there: curl http://10.77.0.2/ works here`
+  tcpd --link udp:198.51.100.1:7001,192.0.2.1:7001      # over there; then here: curl http://10.77.0.2/`
 
 func newTunnelCommand() *cobra.Command {
 	var device, link string

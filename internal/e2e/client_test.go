@@ -27,7 +27,7 @@ events {}
 http {
 	access_log off; sendfile on; default_type application/octet-stream;
 	client_body_temp_path %s/a; proxy_temp_path %s/b; fastcgi_temp_path %s/c; uwsgi_temp_path %s/d; scgi_temp_path %s/e;
-	server { listen 0.0.0.0:80; listen [::]:80; root %s; }
+	server { listen 0.0.0.0:80; listen [::]:80; listen 0.0.0.0:8080; root %s; }
 }
 `, dir, dir, dir, dir, dir, dir, dir, root)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {

@@ -15,12 +15,17 @@ func TestTunnel(t *testing.T) {
 	if err := os.Chmod(far.dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
+	for _, address := range []string{"192.0.2.1/32", "198.51.100.1/32"} {
+		ns.run(t, "ip", "address", "add", address, "dev", "lo")
+	}
+	lines := examplesOf(t, ns, "tunnel")
 	binary := builtBinary(t)
-	far.launch(t, "setpriv", "--reuid", nobody, "--regid", nobody, "--clear-groups", binary,
-		"--link", "udp:127.0.0.1:7001,127.0.0.1:7002", "--socket", far.dir+"/control.sock")
+	args := strings.Fields(strings.TrimPrefix(strings.Split(lines[1], "#")[0], "tcpd"))
+	far.launch(t, "setpriv", append([]string{"--reuid", nobody, "--regid", nobody, "--clear-groups", binary}, append(args,
+		"--socket", far.dir+"/control.sock")...)...)
 	<-far.notify.ready
 	var log logBuffer
-	near := exec.Command(binary, "tunnel", "--tun", "tcp0", "--link", "udp:127.0.0.1:7002,127.0.0.1:7001")
+	near := exec.Command(binary, append(strings.Fields(strings.TrimPrefix(lines[0], "sudo tcpd")), "--host", "fd77::1/64")...)
 	near.Stdout, near.Stderr = &log, &log
 	if err := ns.start(near); err != nil {
 		t.Fatal(err)
