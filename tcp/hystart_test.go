@@ -22,7 +22,7 @@ func TestHyStart_endsSlowStart(t *testing.T) {
 	for _, g := range []Congestion{Cubic, Reno} {
 		converse(t, Config{}, func(c *talk) {
 			o := sacking
-			o.listen.Options.Congestion = g
+			o.listen.Options.Congestion, o.listen.Options.Pacing = g, PacingOff
 			c.accepted(o)
 			c.conn.cc.set(20_000)
 			c.round(20 * Millisecond)
@@ -74,7 +74,9 @@ func TestHyStart_noise(t *testing.T) {
 // One acknowledgement answers a whole super-packet, so a round has few of them.
 func TestHyStart_superPackets(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
-		c.accepted(sacking)
+		o := sacking
+		o.listen.Options.Pacing = PacingOff
+		c.accepted(o)
 		c.conn.cc.set(40_000)
 		for _, rtt := range []Duration{20, 20, 25} {
 			c.write(c.conn.snd.nxt.Sub(c.iss), int(c.conn.cc.cwnd))

@@ -7,7 +7,7 @@ type Pacing uint8
 
 // The choices.
 const (
-	PacingAuto Pacing = iota // as the congestion control needs it: BBR is paced, CUBIC and Reno are not
+	PacingAuto Pacing = iota // BBR is paced; CUBIC and Reno while more than 64 KiB could leave at once
 	PacingOn
 	PacingOff
 )
@@ -30,13 +30,17 @@ const (
 	minPacedRTT = 500 * Microsecond
 	// At 4 Gbit/s the longest super-packet lasts two ticks of the wheel.
 	maxPacedRate = 500_000_000
+	// As much of a window leaves at once with CUBIC and Reno, unless told otherwise: a super-packet. Acknowledgements seldom make
+	// room for more; the end of a recovery in which the send buffer ran dry does, and so does data after an idle time.
+	maxBurst = 64 << 10
 	// The first ten segments are not paced, as in Linux: they are the initial window.
 	unpacedSegments = 10
 )
 
 // paced tells whether c is paced now.
 func (c *Conn) paced() bool {
-	if c.opts.Pacing == PacingOff || c.opts.Pacing == PacingAuto && c.cc.bbr == nil {
+	switch {
+	case c.opts.Pacing == PacingOff, c.opts.Pacing == PacingAuto && c.cc.bbr == nil && c.cwndRoom() <= maxBurst:
 		return false
 	}
 	return c.rtt.min >= minPacedRTT && c.pacingRate() < maxPacedRate && c.stats.bytesSent >= unpacedSegments*uint64(c.snd.mss)

@@ -95,6 +95,30 @@ func TestPacing_not(t *testing.T) {
 	})
 }
 
+// Unless told otherwise CUBIC and Reno are paced only while more than a super-packet could leave at once.
+func TestPacing_largeBursts(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		pacedTalk(c, PacingAuto)
+		c.conn.cc.set(120_000)
+		c.write(20_001, 110_000)
+		first := c.conn.flight.pipe
+		if first > 10_000 {
+			c.Errorf("%d bytes leave at once of a window of 120,000", first)
+		}
+		c.advance(20 * Millisecond)
+		if c.conn.flight.pipe != 110_000 {
+			c.Errorf("%d bytes have left a round trip later", c.conn.flight.pipe)
+		}
+		most := 0
+		for _, s := range c.inbox {
+			most = max(most, s.len)
+		}
+		if most > maxBurst {
+			c.Errorf("a packet of %d bytes", most)
+		}
+	})
+}
+
 // What is sent again is paced too, the first segment of a recovery as well: it takes no more than a pause.
 func TestPacing_retransmissions(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
