@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -268,4 +269,27 @@ func TestConnsWhileTheyComeAndGo(t *testing.T) {
 	}
 	close(stop)
 	<-stopped
+}
+
+// A connection that the daemon closed first is in TIME-WAIT: listed when it is asked for, without a name.
+func TestConnsInTimeWait(t *testing.T) {
+	s, socket := newControlSetup(t, twoServices)
+	conn := s.mustDial("10.77.0.2:80")
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(conn); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	for s.d.stack.Stats().TimeWait == 0 { // the FIN is on its way
+		runtime.Gosched()
+	}
+	want := fmt.Sprintf("- TIME-WAIT 0 0 10.77.0.2:80 %v web - - 0", conn.LocalAddr())
+	if l := connsLines(t, socket, "state", "bucket"); len(l) != 2 || strings.Join(strings.Fields(l[1]), " ") != want {
+		t.Errorf("TIME-WAIT is listed as\n%s\nwant\n%s", strings.Join(l, "\n"), want)
+	}
+	if l := connsLines(t, socket, "--no-header"); l[0] != "" {
+		t.Errorf("it is listed without being asked for: %q", l)
+	}
 }
