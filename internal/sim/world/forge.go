@@ -44,6 +44,9 @@ func (l *direction) forge(o *ip.Outgoing) {
 	if attack == attackSYNACK && s.flags()&tcp.RST != 0 {
 		return // it answers a SYN, and tells SYN-SENT's number
 	}
+	if be := binary.BigEndian; l.w.opening(l.to, be.Uint16(s.header[2:]), be.Uint16(s.header)) {
+		return
+	}
 	disguise(s, attack, top, ahead)
 	setLength(b)
 	i, p := l.w.newPacket()
@@ -53,6 +56,13 @@ func (l *direction) forge(o *ip.Outgoing) {
 		l.w.tracePacket(l.to, b, "forged")
 	}
 	l.w.agenda.add(item{at: l.w.now, kind: itemPacket, index: i})
+}
+
+// opening: the connection between end i, with the port here, and its peer is in SYN-SENT. A server of Fast Open may send data
+// before its SYN-ACK has arrived.
+func (w *world) opening(i int, here, there uint16) bool {
+	p, side := w.find(i, here, there)
+	return p != nil && p.apps[side].conn != nil && !p.apps[side].over && p.apps[side].conn.State() == tcp.SynSent
 }
 
 // disguise makes a copy of a genuine segment the attacker's; top is the sequence number after all that was sent.
