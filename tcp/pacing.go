@@ -77,7 +77,8 @@ func (c *Conn) pace(now Time, n int) {
 		c.release = 0
 		return
 	}
-	pause := Duration(uint64(n) * uint64(Second) / max(c.pacingRate(), 1))
+	// The rate may be another soon: nobody is kept waiting for longer than a second (as Linux, sch_fq).
+	pause := min(Duration(uint64(n)*uint64(Second)/max(c.pacingRate(), 1)), Second)
 	if late := now.Sub(c.release); late > 0 {
 		pause -= min(pause/2, late)
 	}

@@ -137,3 +137,15 @@ func TestPacing_retransmissions(t *testing.T) {
 		}
 	})
 }
+
+// TestPacing_waitsNoLongerThanASecond: a rate that was measured far too low, and may be another soon, stops nobody for long.
+func TestPacing_waitsNoLongerThanASecond(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		pacedTalk(c, PacingOn)
+		c.conn.rtt.srtt = 1000 * Second
+		c.write(20_001, 60_000)
+		if d := c.conn.release.Sub(c.now); d <= 0 || d > Second {
+			c.Errorf("the next packet leaves in %d ms", d/Millisecond)
+		}
+	})
+}
