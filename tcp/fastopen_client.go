@@ -110,7 +110,7 @@ func (t *Table) ackSyn(c *Conn, ack Seq) {
 	if n > 0 {
 		c.fast |= fastData
 		c.snd.buf.advance(&t.pool, n)
-		c.snd.buf.trim(&t.pool, false)
+		c.snd.buf.trim(&t.pool, c.pinned.has(pinWrite))
 		c.stats.bytesSent += uint64(n)
 		c.stats.bytesAcked += uint64(n)
 	}

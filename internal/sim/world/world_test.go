@@ -76,6 +76,9 @@ func TestRegressions(t *testing.T) {
 		{2, 9734, "the same"},
 		{3, 7594, "an MTU probe under way was believed when its size had become too large"},
 		{3, 9064, "the same"},
+		{3, 206763, "a pacing rate of next to nothing kept a connection waiting for twenty minutes"},
+		{3, 210693, "the page an application was writing to was given back when Fast Open's SYN was acknowledged"},
+		{3, 215005, "the same: wrong bytes were sent"},
 		{3, 125588, "corked and without acknowledgement: neither user time-out nor black hole was noticed while the peer spoke"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
