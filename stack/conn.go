@@ -37,7 +37,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	now := c.read.begin(sh, sh.lock())
 	n, err := c.readLocked(&now, b)
 	c.read.end(sh)
-	sh.leave(now)
+	sh.leaveRead(now)
 	if err != nil {
 		return n, c.opError("read", err)
 	}

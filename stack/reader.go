@@ -77,28 +77,21 @@ func (r *reader) run() {
 const bulk = 128 << 10
 
 // serve lets those who read run before it is acknowledged what they read, when that is much: one acknowledgement then says
-// both what has arrived and that there is room again. Nobody else sends meanwhile.
+// both what has arrived and that there is room again. Whoever has something else to send does so meanwhile.
 func (r *reader) serve() {
 	if r.bytes < bulk {
 		return
 	}
-	var held [8]*shard
-	n := 0
-	for _, sh := range r.touched[:min(len(r.touched), len(held))] {
-		now := sh.lockAt(r.now)
-		sh.collect(now, &r.wakes)
-		if !sh.sending {
-			sh.sending = true
-			held[n] = sh
-			n++
-		}
+	for _, sh := range r.touched {
+		sh.collect(sh.lockAt(r.now), &r.wakes)
+		sh.serving = true
 		sh.mu.Unlock()
 	}
 	r.wakes.send()
 	runtime.Gosched()
-	for _, sh := range held[:n] {
+	for _, sh := range r.touched {
 		sh.mu.Lock()
-		sh.stopSending()
+		sh.serving = false
 		sh.mu.Unlock()
 	}
 }

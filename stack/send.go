@@ -42,6 +42,19 @@ func (sh *shard) leave(now tcp.Time) {
 	}
 }
 
+// leaveRead is leave for who has read: while a reader of the link serves, the acknowledgement is left to that one.
+func (sh *shard) leaveRead(now tcp.Time) {
+	if !sh.serving {
+		sh.leave(now)
+		return
+	}
+	var w wakes
+	sh.collect(now, &w)
+	sh.settle(now, &w)
+	sh.mu.Unlock()
+	w.send()
+}
+
 // leaveBurst is leave for a reader: it sends a bounded amount and reports whether there is more. Who waits is added to w.
 func (sh *shard) leaveBurst(now tcp.Time, w *wakes) (more bool) {
 	sh.collect(now, w)
