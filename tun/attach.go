@@ -35,7 +35,7 @@ type attachment struct {
 // endpoint is one attached queue.
 type endpoint struct {
 	at     *attachment
-	device io.Closer       // the wireguard Device
+	device io.Closer       // the wireguard Device, or water's file
 	conn   syscall.RawConn // of its file
 }
 
@@ -71,15 +71,20 @@ func admit(cfg Config, f facts) error {
 	name := cfg.Name
 	switch {
 	case !f.exists && !cfg.Create:
-		return fmt.Errorf("tun %s: there is no such device: make it with `ip tuntap add dev %s mode tun user NAME`, "+
-			"or let it be made with tun.create: true", name, name)
+		return fmt.Errorf("tun %s: there is no such device: make it with `ip tuntap add dev %s mode %s user NAME`, "+
+			"or let it be made with tun.create: true", name, name, cfg.mode())
 	case !f.exists:
 		return nil
 	case !f.tunTap:
 		return fmt.Errorf("tun %s: the interface of that name is of kind %q, not a TUN device: choose another tun.name", name, f.kind)
-	case f.tap:
-		return fmt.Errorf("tun %s: the device is a TAP, which carries Ethernet frames: choose another tun.name, "+
+	case f.tap && !cfg.tap:
+		return fmt.Errorf("tun %s: the device is a TAP, which carries Ethernet frames: set tun.mode: tap, choose another tun.name, "+
 			"or remove it with `ip tuntap del dev %s mode tap`", name, name)
+	case !f.tap && cfg.tap:
+		return fmt.Errorf("tun %s: the device is a TUN, which carries no Ethernet frames: set tun.mode: tun, choose another tun.name, "+
+			"or remove it with `ip tuntap del dev %s mode tun`", name, name)
+	case cfg.tap && f.mac == cfg.mac:
+		return fmt.Errorf("tun %s: %v is the MAC of the kernel's side of the device, and we need one of our own: set tun.mac", name, f.mac)
 	case cfg.Queues > 1 && !f.multiQueue:
 		return fmt.Errorf("tun %s: the device has a single queue, but %d are asked for: set tun.queues to auto or 1, or make the "+
 			"device anew with `ip tuntap add dev %s mode tun multi_queue`", name, cfg.Queues, name)
@@ -90,6 +95,9 @@ func admit(cfg Config, f facts) error {
 // open attaches the queues. The multi-queue flag has to be the one of the device (the driver says EINVAL otherwise); with
 // the first queue the virtio header is settled for all.
 func (a *attachment) open(cfg Config, f facts) error {
+	if cfg.tap {
+		return a.openTAP(cfg, f)
+	}
 	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI)
 	if f.multiQueue || !f.exists && cfg.Queues > 1 {
 		flags |= unix.IFF_MULTI_QUEUE
@@ -114,6 +122,21 @@ func (a *attachment) open(cfg Config, f facts) error {
 		a.name = name
 		a.endpoints = append(a.endpoints, endpoint{a, device, conn})
 	}
+	return nil
+}
+
+// openTAP attaches the only queue of a TAP.
+func (a *attachment) openTAP(cfg Config, f facts) error {
+	file, err := openTAP(a.name, f)
+	if err != nil {
+		return explain(err, a.name, cfg, f)
+	}
+	conn, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return fmt.Errorf("tun %s: %w", a.name, err)
+	}
+	a.endpoints = append(a.endpoints, endpoint{a, file, conn})
 	return nil
 }
 
@@ -146,13 +169,13 @@ func explain(err error, name string, cfg Config, f facts) error {
 	case opening && errors.Is(err, fs.ErrPermission):
 		hint = "this user may not open the device node: its usual mode is 0666 (`chmod 0666 " + cloneDevice + "`), else run as root"
 	case errors.Is(err, unix.EPERM) && f.exists:
-		hint = fmt.Sprintf("the device belongs to %s: run as its owner, or make it anew with `ip tuntap add dev %s mode tun user NAME`", f.owner(), name)
+		hint = fmt.Sprintf("the device belongs to %s: run as its owner, or make it anew with `ip tuntap add dev %s mode %s user NAME`", f.owner(), name, cfg.mode())
 	case errors.Is(err, unix.EPERM):
-		hint = fmt.Sprintf("creating a device needs CAP_NET_ADMIN: run as root, or make it once with `ip tuntap add dev %s mode tun user NAME`", name)
+		hint = fmt.Sprintf("creating a device needs CAP_NET_ADMIN: run as root, or make it once with `ip tuntap add dev %s mode %s user NAME`", name, cfg.mode())
 	case errors.Is(err, unix.EBUSY):
 		hint = "another process is attached to it, and it has a single queue: stop that process, or make the device with multi_queue"
 	case errors.Is(err, unix.EINVAL) && f.exists:
-		hint = "the device changed while it was looked at, or is not a TUN: try again"
+		hint = "the device changed while it was looked at: try again"
 	case errors.Is(err, unix.EINVAL):
 		hint = "the kernel does not accept this name for an interface"
 	case errors.Is(err, unix.E2BIG):
@@ -165,6 +188,9 @@ func explain(err error, name string, cfg Config, f facts) error {
 func (a *attachment) settle(cfg Config, v *view, before facts) error {
 	if err := a.agree(cfg.Offload); err != nil {
 		return err
+	}
+	if cfg.tap && a.header {
+		return errors.New("another process has the device open with virtio headers, which are not understood in mode tap: stop it")
 	}
 	now, err := v.look(a.name)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package tun provides the links that carry IP packets between the stack and the outside: TUN devices of the kernel with
-// their offloads, and a link in memory for tests.
+// their offloads, TAP devices, and a link in memory for tests.
 //
 // The unit of work is the kernel's super-packet: up to 64 KiB of TCP data under one header, in both directions. A device is
 // opened through golang.zx2c4.com/wireguard/tun, but read and written through its file directly, with a virtio header of
@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tcpd/ether"
 	"tcpd/ip"
 )
 
@@ -67,6 +68,19 @@ type Config struct {
 	ReattachFor time.Duration
 	// Logf receives what an operator should know: fall-backs, link changes, re-attachment. May be nil.
 	Logf func(format string, args ...any)
+
+	tap    bool      // frames of an Ethernet instead of IP packets
+	bridge string    // to make the device a port of
+	mac    ether.MAC // ours, which must not be the kernel's
+	linkUp func()    // called when the link has come up again, without locks
+}
+
+// mode names the kind of device, as ip-tuntap(8) does.
+func (c *Config) mode() string {
+	if c.tap {
+		return "tap"
+	}
+	return "tun"
 }
 
 // Device is a TUN device of the kernel. One goroutine at a time may Read a queue; every other method may be called by any.

@@ -34,10 +34,34 @@ func (v *view) configure(f facts, cfg Config, logf func(string, ...any)) error {
 	if err := v.addresses(link, f.mtu, cfg, logf); err != nil {
 		return err
 	}
+	if err := v.joinBridge(link, f, cfg.bridge); err != nil {
+		return err
+	}
 	if !f.up {
 		if err := v.netlink.LinkSetUp(link); err != nil {
 			return change(err, "the link is down")
 		}
+	}
+	return nil
+}
+
+// joinBridge makes the device a port of a bridge, if there is one to be a port of.
+func (v *view) joinBridge(link netlink.Link, f facts, name string) error {
+	if name == "" {
+		return nil
+	}
+	bridge, err := v.netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("the bridge %s: %w: make it with `ip link add %s type bridge`, or set another tun.bridge", name, err, name)
+	}
+	if bridge.Type() != "bridge" {
+		return fmt.Errorf("%s is of kind %q, not a bridge: set another tun.bridge", name, bridge.Type())
+	}
+	if f.master == bridge.Attrs().Index {
+		return nil
+	}
+	if err := v.netlink.LinkSetMaster(link, bridge); err != nil {
+		return change(err, "the device is no port of the bridge %s", name)
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package tun
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"tcpd/ether"
+)
 
 // WriteDrop says why a packet could not be sent.
 type WriteDrop uint8
@@ -58,6 +62,9 @@ type Stats struct {
 	// again when the device is re-created. KernelDroppedKnown is false when it cannot be read.
 	KernelDropped      uint64
 	KernelDroppedKnown bool
+
+	// Ether is what the host on the Ethernet of a TAP has counted; nil for other links.
+	Ether *ether.Counters
 }
 
 // counters are the numbers of one queue. Any goroutine may add and read.

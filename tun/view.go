@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"tcpd/ether"
 )
 
 const (
@@ -45,6 +47,8 @@ type facts struct {
 	mtu        int
 	txQueueLen int
 	up         bool
+	master     int       // the index of the bridge that it is a port of; 0: of none
+	mac        ether.MAC // of the kernel's side
 }
 
 func newView() (*view, error) {
@@ -96,8 +100,9 @@ func factsOf(link netlink.Link) facts {
 	a := link.Attrs()
 	f := facts{
 		exists: true, kind: link.Type(), index: a.Index, mtu: a.MTU, txQueueLen: a.TxQLen,
-		up: a.RawFlags&unix.IFF_UP != 0,
+		up: a.RawFlags&unix.IFF_UP != 0, master: a.MasterIndex,
 	}
+	copy(f.mac[:], a.HardwareAddr)
 	t, ok := link.(*netlink.Tuntap)
 	if !ok {
 		return f

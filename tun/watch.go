@@ -117,6 +117,16 @@ func (d *Device) setLink(mtu int, up bool) {
 	}
 	if old := d.up.Swap(up); old != up {
 		d.tellLink(up)
+		if up {
+			d.cameUp()
+		}
+	}
+}
+
+// cameUp tells who wants to know that the link is there again.
+func (d *Device) cameUp() {
+	if d.cfg.linkUp != nil {
+		d.cfg.linkUp()
 	}
 }
 
@@ -141,6 +151,7 @@ func (d *Device) reattach(sub *subscription, cause error) error {
 			if d.install(at) {
 				d.reattached.Add(1)
 				d.cfg.Logf("tun %s: attached again", d.cfg.Name)
+				d.cameUp()
 			}
 			return nil
 		}

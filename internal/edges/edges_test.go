@@ -4,8 +4,11 @@ package edges
 import (
 	"encoding/json"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -33,8 +36,8 @@ var rules = map[string]rule{
 		module: []string{"tcpd/ip", "tcpd/tcp"}, others: []string{"go.uber.org/zap", "golang.org/x/sys/unix"}, // timerfd
 	},
 	"tcpd/tun": {
-		module: []string{"tcpd/ip"},
-		others: []string{"golang.org/x/sys/unix", "golang.zx2c4.com/wireguard/tun", "github.com/vishvananda/netlink"},
+		module: []string{"tcpd/ip", "tcpd/ether"},
+		others: []string{"golang.org/x/sys/unix", "golang.zx2c4.com/wireguard/tun", "github.com/vishvananda/netlink", "github.com/songgao/water"},
 	},
 	"tcpd/service":          {module: []string{"tcpd/service/datagram", "tcpd/internal/whole"}},
 	"tcpd/service/datagram": {},
@@ -83,6 +86,29 @@ func TestImportsPointDown(t *testing.T) {
 	}
 	if seen != len(rules) {
 		t.Errorf("%d of %d packages with a rule were found", seen, len(rules))
+	}
+}
+
+// TestWaterIsContained: one file knows songgao/water, and keeps its habits from doing harm.
+func TestWaterIsContained(t *testing.T) {
+	files, err := filepath.Glob("../../tun/*.go") // the rules above keep it out of other packages
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, name := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			if strings.Contains(i.Path.Value, "songgao/water") {
+				found = append(found, filepath.Base(name))
+			}
+		}
+	}
+	if !slices.Equal(found, []string{"water_linux.go"}) {
+		t.Errorf("water is imported in %v, want it in water_linux.go alone", found)
 	}
 }
 
