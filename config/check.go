@@ -32,6 +32,7 @@ func (k *checker) check() {
 	}
 	if k.sound("addresses", "tun") && !k.c.Link.UDP.Used() {
 		k.mtu()
+		k.tap()
 		k.host()
 	}
 	if k.sound("impair") {
@@ -99,6 +100,8 @@ func (k *checker) host() {
 		}
 		t.Host = nil
 		return
+	case t.Mode == "tap" && len(t.Host) == 0:
+		return // the kernel has no part in this network
 	case k.rank("addresses") > k.rank("tun.host"):
 		if !k.deriveHost() {
 			return

@@ -37,11 +37,17 @@ type Config struct {
 // Tun describes the device.
 type Tun struct {
 	Name    string
+	Mode    string         // one of Modes
 	Create  bool           // false: attach to a device that exists
 	Queues  int            // 0: automatic
 	Offload string         // one of Offloads
 	MTU     int            // bytes
 	Host    []netip.Prefix // the kernel's side of the link; only with Create
+
+	// The rest is for mode tap.
+	MAC     MAC
+	Bridge  string       // that the device becomes a port of; only with Create
+	Gateway []netip.Addr // for hosts off the link, one of each family
 }
 
 // Offloads are the values of tun.offload.

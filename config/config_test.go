@@ -56,8 +56,8 @@ func TestDefault(t *testing.T) {
 	}
 	want := &Config{
 		Tun: Tun{
-			Name: "tcp0", Create: true, Offload: "auto", MTU: 1500,
-			Host: prefixList("10.77.0.1/24", "fd77::1/64"),
+			Name: "tcp0", Mode: "tun", Create: true, Offload: "auto", MTU: 1500,
+			Host: prefixList("10.77.0.1/24", "fd77::1/64"), Gateway: []netip.Addr{},
 		},
 		Addresses: prefixList("10.77.0.2/24", "fd77::2/64"),
 		Services: []Service{
@@ -269,12 +269,32 @@ func TestServiceTCP(t *testing.T) {
 	}
 }
 
+// The kernel has addresses on a TAP only if somebody wants that: it is one host among others, or none.
+func TestTAPHost(t *testing.T) {
+	both := prefixList("10.77.0.1/24", "fd77::1/64")
+	for text, want := range map[string][]netip.Prefix{
+		"tun: {mode: tap}":                                                    both,
+		"tun: {mode: tap, bridge: br0}":                                       nil,
+		"tun: {mode: tap, gateway: [10.77.0.254]}":                            nil,
+		"tun: {mode: tap}\naddresses: [10.0.0.2/24]":                          nil,
+		"tun: {mode: tap, host: [10.0.0.1/24]}\naddresses: [10.0.0.2/24]":     prefixList("10.0.0.1/24"),
+		"tun: {mode: tap, create: false, host: []}\naddresses: [10.0.0.2/24]": nil,
+	} {
+		if got := mustParse(t, text).Tun.Host; !slices.Equal(got, want) {
+			t.Errorf("%q: host %v, want %v", text, got, want)
+		}
+	}
+}
+
 // What String writes is the same configuration when loaded again.
 func TestStringRoundTrip(t *testing.T) {
 	for _, text := range []string{
 		"",
 		"recorder: off\nservices:\n- {name: a, listen: '10.77.0.2:0', echo: {}}\n- {name: b, listen: ':0', echo: {}}\n",
 		"tun: {create: false, queues: 2, offload: off}\nservices: []\nmetrics: {listen: ':9320'}\n",
+		"tun: {mode: tap}\n",
+		"tun: {mode: tap, mac: '02:00:5e:10:00:01', bridge: br0, gateway: [10.0.0.1, 'fe80::1']}\naddresses: [10.0.0.2/24, 'fd00::2/64']\n",
+		"tun: {mode: tap, create: false, bridge: br0}\naddresses: [10.0.0.2/24]\n",
 		"link: {udp: {listen: ':7001', any: true, mtu: 1400}}\nimpair: {loss: 0.1%, delay: 20ms, jitter: 5ms, rate: 1.5gbit, queue: 1MiB, seed: 7, prefix: 10.77.0.2, port: 80}\n",
 		"link: 'udp:127.0.0.1:7001,127.0.0.1:7002'\nimpair: {duplicate: 1%, reorder: 2%, corrupt: 100%}\n",
 		"tcp: {keepalive: off, user_timeout: 1m30s, receive_buffer: 4MiB, send_buffer: 64kB, congestion: reno, nodelay: false}\n",

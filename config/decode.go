@@ -50,12 +50,15 @@ func (d *decoder) config(c *Config) field {
 	return d.mapping(map[string]field{
 		"tun": d.mapping(map[string]field{
 			"name":    value(d, &c.Tun.Name, parseDevice),
-			"mode":    value(d, new(string), parseMode),
+			"mode":    value(d, &c.Tun.Mode, choice(Modes)),
 			"create":  value(d, &c.Tun.Create, parseBool),
 			"queues":  value(d, &c.Tun.Queues, parseQueues),
 			"offload": value(d, &c.Tun.Offload, choice(Offloads)),
 			"mtu":     value(d, &c.Tun.MTU, integer(576, 65535, " bytes")),
 			"host":    values(d, &c.Tun.Host, parsePrefix),
+			"mac":     value(d, &c.Tun.MAC, parseMAC),
+			"bridge":  value(d, &c.Tun.Bridge, parseBridge),
+			"gateway": values(d, &c.Tun.Gateway, parseGateway),
 		}),
 		"link":      d.link(&c.Link),
 		"impair":    d.impair(&c.Impair),

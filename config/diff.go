@@ -12,11 +12,15 @@ func (c *Config) RestartKeys(newer *Config) []string {
 		}
 	}
 	differ("tun.name", a.Tun.Name == b.Tun.Name)
+	differ("tun.mode", a.Tun.Mode == b.Tun.Mode)
 	differ("tun.create", a.Tun.Create == b.Tun.Create)
 	differ("tun.queues", a.Tun.Queues == b.Tun.Queues)
 	differ("tun.offload", a.Tun.Offload == b.Tun.Offload)
 	differ("tun.mtu", a.Tun.MTU == b.Tun.MTU)
 	differ("tun.host", slices.Equal(a.Tun.Host, b.Tun.Host))
+	differ("tun.mac", a.Tun.MAC == b.Tun.MAC)
+	differ("tun.bridge", a.Tun.Bridge == b.Tun.Bridge)
+	differ("tun.gateway", slices.Equal(a.Tun.Gateway, b.Tun.Gateway))
 	differ("link", a.Link == b.Link)
 	differ("addresses", slices.Equal(a.Addresses, b.Addresses))
 	differ("log.format", a.Log.Format == b.Log.Format)

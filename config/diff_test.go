@@ -43,7 +43,7 @@ func TestChanges(t *testing.T) {
 func TestRestartKeys(t *testing.T) {
 	running := Default()
 	newer := mustParse(t, `
-tun: {name: tcp1, create: false, queues: 2, offload: off, mtu: 9000}
+tun: {name: tcp1, mode: tap, create: false, offload: off, mtu: 9000, mac: "02:00:00:00:00:01", gateway: [10.0.0.1]}
 addresses: [10.0.0.2/24]
 log: {format: json, level: debug}
 metrics: {listen: ":9320"}
@@ -51,7 +51,7 @@ control: {socket: /tmp/x}
 services: []
 `)
 	want := []string{
-		"tun.name", "tun.create", "tun.queues", "tun.offload", "tun.mtu", "tun.host", "addresses", "log.format",
+		"tun.name", "tun.mode", "tun.create", "tun.offload", "tun.mtu", "tun.host", "tun.mac", "tun.gateway", "addresses", "log.format",
 		"metrics.listen", "control.socket",
 	}
 	if got := running.RestartKeys(newer); !slices.Equal(got, want) {

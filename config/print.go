@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -19,7 +18,7 @@ func (c *Config) String() string {
 	if c.Impair != (Impair{}) {
 		put("impair: %v", c.Impair)
 	}
-	put("addresses: %s", prefixes(c.Addresses))
+	put("addresses: %s", quoted(c.Addresses))
 	if len(c.Services) == 0 {
 		put("services: []")
 	} else {
@@ -49,12 +48,17 @@ func (c *Config) String() string {
 func (t *Tun) put(put func(string, ...any)) {
 	put("tun:")
 	put("  name: %s", strconv.Quote(t.Name))
-	put("  mode: tun")
+	put("  mode: %s", t.Mode)
 	put("  create: %t", t.Create)
 	put("  queues: %s", autoInt(t.Queues))
 	put("  offload: %s", strconv.Quote(t.Offload))
 	put("  mtu: %d", t.MTU)
-	put("  host: %s", prefixes(t.Host))
+	put("  host: %s", quoted(t.Host))
+	if t.Mode == "tap" {
+		put("  mac: %q", t.MAC)
+		put("  bridge: %q", t.Bridge)
+		put("  gateway: %s", quoted(t.Gateway))
+	}
 }
 
 // ListenText returns where the service listens the way the file has it.
@@ -127,12 +131,13 @@ func (k KeepAlive) String() string {
 	return fmt.Sprintf("{idle: %s, interval: %s, count: %d}", duration(k.Idle), duration(k.Interval), k.Count)
 }
 
-func prefixes(list []netip.Prefix) string {
-	quoted := make([]string, len(list))
-	for i, p := range list {
-		quoted[i] = strconv.Quote(p.String())
+// quoted returns a list of values that hold colons.
+func quoted[T fmt.Stringer](list []T) string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = strconv.Quote(v.String())
 	}
-	return "[" + strings.Join(quoted, ", ") + "]"
+	return "[" + strings.Join(texts, ", ") + "]"
 }
 
 func autoInt(n int) string {

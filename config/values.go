@@ -119,16 +119,6 @@ func choice(words []string) func(string) (string, error) {
 	}
 }
 
-func parseMode(s string) (string, error) {
-	switch s {
-	case "tun":
-		return s, nil
-	case "tap":
-		return "", wrong("use mode: tun", "mode tap is not in this build, which knows TUN devices only")
-	}
-	return choice([]string{"tun"})(s)
-}
-
 // parseQueues returns 0 for "auto". 256 queues are the most the TUN driver gives a device.
 func parseQueues(s string) (int, error) {
 	if s == "auto" {

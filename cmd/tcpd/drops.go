@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"tcpd/ether"
 	"tcpd/ip"
 	"tcpd/stack"
 	"tcpd/tcp"
@@ -22,6 +23,11 @@ func drops(s stack.Stats, l tun.Stats) []dropStatus {
 	var list []dropStatus
 	for r := tun.HeaderOK + 1; r < tun.NumHeaderDrops; r++ {
 		list = append(list, dropStatus{"link", r.String(), l.HeaderDrops[r]})
+	}
+	if l.Ether != nil {
+		for r := ether.Accepted + 1; r < ether.NumDrops; r++ {
+			list = append(list, dropStatus{"link", r.String(), l.Ether.Drops[r]})
+		}
 	}
 	for r := ip.DropNone + 1; r < ip.NumDrops; r++ {
 		list = append(list, dropStatus{"ip", r.String(), s.IPDrops[r]})

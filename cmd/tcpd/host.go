@@ -34,6 +34,9 @@ var hostKeys = []struct {
 	{"link", "link", "`udp:LOCAL,REMOTE`: packets inside UDP datagrams, without root", false},
 	{"link-any", "link.udp.any", "take packets of the link from everybody", false},
 	{"tun", "tun.name", "`NAME` of a TUN device of the command's own", false},
+	{"mode", "tun.mode", "tun, or tap: a host of an Ethernet", false},
+	{"bridge", "tun.bridge", "`NAME` of a bridge that a TAP becomes a port of", false},
+	{"gateway", "tun.gateway", "`ADDRESS` of a router for a TAP, may be repeated", true},
 	{"addr", "addresses", "`ADDRESS/LENGTH` to speak from, may be repeated", true},
 	{"congestion", "tcp.congestion", "congestion control: " + strings.Join(config.Congestions, ", "), false},
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tcpd/config"
+	"tcpd/ether"
 	"tcpd/tun"
 )
 
@@ -16,6 +17,12 @@ import (
 func openLink(c *config.Config, logf func(string, ...any)) (tun.Carrier, error) {
 	if u := c.Link.UDP; u.Used() {
 		return tun.OpenUDP(tun.UDPConfig{Local: u.Listen, Peer: u.Peer, AnyPeer: u.AnyPeer, MTU: u.MTU, Logf: logf})
+	}
+	if t := c.Tun; t.Mode == "tap" {
+		return tun.OpenTAP(tun.TAPConfig{
+			Name: t.Name, Create: t.Create, MTU: t.MTU, Bridge: t.Bridge, Host: t.Host, MAC: ether.MAC(t.MAC),
+			Addresses: c.Addresses, Gateways: t.Gateway, Logf: logf,
+		})
 	}
 	return tun.Open(tunConfig(c.Tun, logf))
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tcpd/ether"
 	"tcpd/service"
 	"tcpd/tun"
 )
@@ -129,6 +130,29 @@ func exposeLink(e *exposition, s tun.Stats) {
 	for r := range tun.NumWriteDrops {
 		e.sample("tcpd_link_write_errors_total", float64(s.WriteDrops[r]), "reason", tun.WriteDrop(r).String())
 	}
+	if s.Ether == nil {
+		return
+	}
+	for r := ether.Sent + 1; r < ether.NumLosses; r++ {
+		e.sample("tcpd_link_write_errors_total", float64(s.Ether.Losses[r]), "reason", r.String())
+	}
+	exposeEther(e, s.Ether)
+}
+
+// exposeEther writes what a host on an Ethernet counts. Its drops are with all others.
+func exposeEther(e *exposition, c *ether.Counters) {
+	e.gauge("tcpd_ether_neighbors", "Neighbors in the table.", float64(c.Neighbors))
+	e.counter("tcpd_ether_frames_received_total", "Frames that arrived.", c.FramesIn)
+	e.counter("tcpd_ether_delivered_total", "Frames with a packet for the stack.", c.Delivered)
+	e.counter("tcpd_ether_handled_total", "Frames of ARP and Neighbor Discovery that were of use.", c.Handled)
+	e.counter("tcpd_ether_solicitations_total", "Questions for the MAC of a neighbor.", c.Solicitations)
+	e.counter("tcpd_ether_solicitations_limited_total", "Questions not asked because of their rate.", c.SolicitLimit)
+	e.counter("tcpd_ether_answers_total", "Questions for an address of ours that were answered.", c.Answers)
+	e.counter("tcpd_ether_held_total", "Packets that waited for the MAC of a neighbor.", c.Held)
+	e.counter("tcpd_ether_released_total", "Of these, those that were sent.", c.Released)
+	e.counter("tcpd_ether_conflicts_total", "Times that somebody else claimed an address of ours.", c.Conflicts)
+	e.counter("tcpd_ether_defended_total", "Times that an address was defended.", c.Defended)
+	e.counter("tcpd_ether_challenges_total", "Times that a neighbor was asked because another MAC claimed its address.", c.Challenges)
 }
 
 func (d *daemon) exposeFates(e *exposition) {

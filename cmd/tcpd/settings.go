@@ -20,11 +20,14 @@ var settingFlags = []struct {
 	list      bool
 }{
 	{"tun", "tun.name", false},
+	{"mode", "tun.mode", false},
 	{"create", "tun.create", false},
 	{"queues", "tun.queues", false},
 	{"offload", "tun.offload", false},
 	{"mtu", "tun.mtu", false},
 	{"host", "tun.host", true},
+	{"bridge", "tun.bridge", false},
+	{"gateway", "tun.gateway", true},
 	{"link", "link", false},
 	{"link-any", "link.udp.any", false},
 	{"addr", "addresses", true},
@@ -40,11 +43,14 @@ func (s *settings) define(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.file, "config", "", "configuration `FILE`; without it the built-in one")
 	f.String("tun", "", "`NAME` of the TUN device")
+	f.String("mode", "", "tun, or tap: a host of an Ethernet")
 	f.Bool("create", true, "create the device if it does not exist")
 	f.String("queues", "", "`N` queues, or auto")
 	f.String("offload", "", "super-packets: auto, on or off")
 	f.Int("mtu", 0, "MTU in `BYTES`")
 	f.StringSlice("host", nil, "`ADDRESS/LENGTH` of the kernel's side, may be repeated; by default derived from --addr")
+	f.String("bridge", "", "`NAME` of the bridge that a TAP becomes a port of")
+	f.StringSlice("gateway", nil, "`ADDRESS` of a router for a TAP, may be repeated")
 	f.String("link", "", "`udp:LOCAL,REMOTE`: packets inside UDP datagrams instead of a device")
 	f.Bool("link-any", false, "take packets of the link from everybody, and send to whoever was heard last")
 	f.StringSlice("addr", nil, "`ADDRESS/LENGTH` to answer to, may be repeated")

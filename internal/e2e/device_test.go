@@ -27,7 +27,7 @@ func (d *daemon) launchAs(t *testing.T, user string) {
 	const enter = `mount -t tmpfs none /dev/net && chmod 755 /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$@"`
 	d.launch(t, "unshare", "--mount", "sh", "-c", enter, "sh",
 		"setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all", "--no-new-privs", "--pdeathsig", "KILL",
-		builtBinary(t), "--tun", "tcp0", "--config", d.config)
+		builtBinary(t), "run", "--config", d.config)
 }
 
 // TestAttach serves on devices that exist, with whatever properties their maker gave them, without any privilege.
