@@ -237,6 +237,17 @@ func (t *Table) resetHalf(now Time, i uint32, h *half, s *segment, wnd Seq) Drop
 	return DropSequence
 }
 
+// offered is the window that the peer knows of: that of the SYN-ACK, or of a challenge, which is scaled and rounded up so that the
+// right edge does not move left. From there the connection goes on.
+func (h *half) offered() uint32 {
+	w := uint32(synWindow(int(h.buffer)))
+	if h.hasScale && h.challenged != 0 {
+		s := windowScale(int(h.buffer))
+		w = (w + 1<<s - 1) >> s << s
+	}
+	return w
+}
+
 func (t *Table) challengeHalf(now Time, h *half) {
 	ms := uint32(now / Time(Millisecond))
 	if h.challenged != 0 && ms-h.challenged < uint32(invalidInterval/Millisecond) {
@@ -244,14 +255,12 @@ func (t *Table) challengeHalf(now Time, h *half) {
 	}
 	h.challenged = max(ms, 1)
 	t.counters.ChallengeAcks++
-	window := synWindow(int(h.buffer))
+	window := h.offered()
 	if h.hasScale {
-		// Rounded up: the right edge that the SYN-ACK has promised must not move left.
-		s := windowScale(int(h.buffer))
-		window = uint16((uint32(window) + 1<<s - 1) >> s)
+		window >>= windowScale(int(h.buffer))
 	}
 	t.reply(t.markedHalf(h, reply{
-		seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: window,
+		seq: h.iss + 1, ack: h.irs + 1, flags: ACK, window: uint16(window),
 		hasTS: h.timestamps, tsVal: t.tsNow(now, &h.flow), tsEcr: h.tsRecent,
 	}))
 }
@@ -301,7 +310,7 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 		mss: h.mss, scale: h.scale, hasScale: h.hasScale, sackPermitted: h.sack, hasTimestamps: h.timestamps,
 	}, true)
 	c.ecn = agreed(h.ecn, false)
-	c.peerStarts(h.irs, uint32(synWindow(o.ReceiveBuffer)))
+	c.peerStarts(h.irs, h.offered())
 	c.snd.nxt, c.snd.una = h.iss+1, h.iss+1
 	c.snd.small = h.iss + 1
 	c.snd.wnd, c.snd.maxWnd = uint32(h.window), uint32(h.window)

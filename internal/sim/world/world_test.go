@@ -72,6 +72,7 @@ func TestRegressions(t *testing.T) {
 		{1, 59742, "memory: the same, by one long write"},
 		{2, 60, "a challenge to a half-open connection drew back the window that the SYN-ACK had offered"},
 		{2, 718, "the same"},
+		{3, 305836, "and what the challenge had offered, the connection drew back"},
 		{2, 4475, "a link that became wider left a congestion window of less than one segment"},
 		{2, 9734, "the same"},
 		{3, 7594, "an MTU probe under way was believed when its size had become too large"},
