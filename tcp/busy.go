@@ -17,14 +17,18 @@ type busy struct {
 	rate    sampler
 	release Time // when pacing lets the next packet leave
 
-	ahead  ranges // received beyond a hole
-	recent [maxSACKBlocks]Seq
+	ahead  ranges            // received beyond a hole
+	recent [recentRanges]Seq // one number of each range that came lately, the latest first
+	news   uint8             // how many of recent no acknowledgement has reported
 	dsack  span
 
 	index   uint32 // in its slab
 	charged bool
 	urgent  bool // SND.UP is set and not yet acknowledged
 }
+
+// recentRanges is how many ranges of one batch are reported, in as many acknowledgements as it takes.
+const recentRanges = 12
 
 const busySize = int(unsafe.Sizeof(busy{}))
 

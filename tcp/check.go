@@ -88,7 +88,7 @@ func (c *checker) busies() {
 	t, used, charged := c.t, 0, 0
 	i := &t.idle
 	c.require(i.flight.empty() && i.flight.pipe == 0 && i.away == 0 && i.rack == rack{} && i.tlp == lossProbe{} && i.prr == prr{} &&
-		i.undo == undo{} && len(i.ahead) == 0 && i.recent == [maxSACKBlocks]Seq{} && i.dsack == span{},
+		i.undo == undo{} && len(i.ahead) == 0 && i.recent == [recentRanges]Seq{} && i.news == 0 && i.dsack == span{},
 		"what idle connections share is not empty: %+v", *i)
 	for slot := range t.conns.next {
 		conn := t.conns.at(slot)

@@ -1,5 +1,7 @@
 package tcp
 
+import "slices"
+
 // arriveData takes the payload (RFC 9293, section 3.10.7.4, seventh). What was received first stays: a retransmission with
 // other bytes changes nothing (attack class E12).
 func (t *Table) arriveData(now Time, c *Conn, s *segment) Drop {
@@ -99,6 +101,9 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	if nxt := c.ahead.dropBefore(c.rcv.nxt); nxt != c.rcv.nxt {
 		c.rcv.buf.len += uint32(nxt.Sub(c.rcv.nxt))
 		c.rcv.nxt = nxt
+		if len(c.ahead) == 0 {
+			c.news = 0
+		}
 		t.readable(c)
 	}
 	return drop
@@ -116,6 +121,31 @@ func (c *Conn) noteRecent(at Seq) {
 	}
 	copy(r[1:i+1], r[:i])
 	r[0] = at
+	if c.sack && i >= int(c.news) {
+		c.news = uint8(min(int(c.news)+1, len(r)))
+	}
+}
+
+// reported takes note of the blocks that an acknowledgement carries. Ranges of the same batch that had no room go first in the
+// next one, which follows at once: a range that no acknowledgement names is taken for lost by whoever goes by time.
+func (c *Conn) reported(blocks []span) {
+	r, n := &c.recent, 0
+	for n < int(c.news) {
+		x, ok := c.ahead.covering(r[n])
+		if ok && !slices.Contains(blocks, x) {
+			break
+		}
+		n++
+	}
+	if n == int(c.news) || n == 0 {
+		c.news = 0
+		return
+	}
+	var told [recentRanges]Seq
+	copy(told[:], r[:n])
+	copy(r[:], r[n:c.news])
+	copy(r[int(c.news)-n:], told[:n])
+	c.news -= uint8(n)
 }
 
 // noteDuplicate lets the next acknowledgement report x as received twice (RFC 2883, section 4).

@@ -314,3 +314,30 @@ func TestReceive_everyNewRangeIsReported(t *testing.T) {
 		})
 	})
 }
+
+// More ranges of one batch than fit into an acknowledgement are reported in as many as it takes: a sender that goes by time
+// (RFC 8985) would send again what none of them names.
+func TestReceive_moreNewRangesThanFit(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(modern)
+		block := func(k int) span { return span{Seq(2000*k + 1), Seq(2000*k + 1001)} }
+		for k := 1; k <= 8; k++ {
+			c.arrive(seg{flags: ACK, seq: 2000*k + 1, ack: 1, len: 1000})
+		}
+		c.settle()
+		for _, blocks := range [][]span{{block(8), block(7), block(6)}, {block(5), block(4), block(3)}, {block(2), block(1), block(5)}} {
+			c.want("the ranges that had no room before", seg{flags: ACK, seq: 1, ack: 1, sacks: blocks})
+		}
+		c.wantIdle("everything is reported")
+		c.send(seg{flags: ACK, seq: 18001, ack: 1, len: 1000})
+		c.want("one range more, one acknowledgement", seg{flags: ACK, seq: 1, ack: 1, sacks: []span{block(9), block(2), block(1)}})
+		for k := 0; k <= 9; k++ {
+			c.arrive(seg{flags: ACK, seq: 2000*k + 1001, ack: 1, len: 1000})
+		}
+		c.settle()
+		c.discard()
+		c.send(seg{flags: ACK, seq: 1, ack: 1, len: 1000})
+		c.want("no hole is left", seg{flags: ACK, seq: 1, ack: 20001})
+		c.wantIdle("and nothing to report")
+	})
+}

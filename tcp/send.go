@@ -154,9 +154,13 @@ func (t *Table) writeOptions(now Time, c *Conn) {
 		w.timestamps(c.tsNow(now), c.tsRecent)
 	}
 	if c.sack && (len(c.ahead) > 0 || c.dsack.start != c.dsack.end) {
-		var blocks [maxSACKBlocks]span
-		w.sack(c.sackBlocks(blocks[:], w.sackRoom()))
+		var room [maxSACKBlocks]span
+		blocks := c.sackBlocks(room[:], w.sackRoom())
+		w.sack(blocks)
 		c.dsack = span{}
+		if c.news > 0 {
+			c.reported(blocks)
+		}
 	}
 }
 
@@ -165,7 +169,7 @@ func (c *Conn) acknowledged() {
 	if c.rcv.quick > 0 && (c.ackNow || c.rcv.lastAck != c.rcv.nxt) {
 		c.rcv.quick--
 	}
-	c.ackNow = false
+	c.ackNow = c.news > 0 && len(c.ahead) > 0
 	c.rcv.lastAck = c.rcv.nxt
 	c.stopTimer(timerDelayedAck)
 }
