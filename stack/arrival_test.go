@@ -100,16 +100,21 @@ func newSlow(t testing.TB, queues int, own, peer string) *slow {
 	return w
 }
 
-// arrives puts a segment of the peer on the link.
+// arrives puts a segment of the peer on the link. A SYN permits SACK.
 func (w *slow) arrives(flags tcp.Flags, seq, ack tcp.Seq) {
-	h := ip.Header{Src: w.peer, Dst: w.own, Protocol: ip.ProtocolTCP, PayloadLen: 20}
-	b := make([]byte, h.Len()+20)
+	var options []byte
+	if flags&tcp.SYN != 0 {
+		options = []byte{4, 2, 1, 1}
+	}
+	h := ip.Header{Src: w.peer, Dst: w.own, Protocol: ip.ProtocolTCP, PayloadLen: 20 + len(options)}
+	b := make([]byte, h.Len()+20, h.Len()+20+len(options))
 	t := b[h.Put(b):]
+	b = append(b, options...)
 	binary.BigEndian.PutUint16(t, 4000)
 	binary.BigEndian.PutUint16(t[2:], 7)
 	binary.BigEndian.PutUint32(t[4:], uint32(seq))
 	binary.BigEndian.PutUint32(t[8:], uint32(ack))
-	t[12], t[13] = 5<<4, byte(flags)
+	t[12], t[13] = byte(5+len(options)/4)<<4, byte(flags)
 	binary.BigEndian.PutUint16(t[14:], 65535)
 	w.waiting = append(w.waiting, b)
 }
@@ -246,5 +251,41 @@ func TestArrival_answerLeavesLater(t *testing.T) {
 				t.Errorf("round trips of 10 ms measure %v", time.Duration(i.RTT))
 			}
 		})
+	}
+}
+
+// TestArrival_beforeTimers: a busy machine has let the reader wait for longer than the timers: when they run, the acknowledgement
+// lies on the link, behind other packets. Nothing is sent again for it.
+func TestArrival_beforeTimers(t *testing.T) {
+	for family, e := range ends {
+		for _, c := range []struct {
+			name string
+			wait time.Duration
+		}{{"loss probe", 250 * time.Millisecond}, {"time-out", 3 * time.Second}} {
+			for _, before := range []int{0, 40} {
+				t.Run(fmt.Sprint(family, "/", c.name, "/", before), func(t *testing.T) {
+					w := newSlow(t, 1, e[0], e[1])
+					w.write(100)
+					for range before {
+						w.arrives(tcp.ACK, 1001, w.ours.Add(-100))
+					}
+					w.acked()
+					*w.clock += c.wait
+					sent := len(w.sent)
+					w.conn.shard.fire()
+					if i := w.conn.Info(); len(w.sent) != sent || i.Unacked != 0 || i.LossProbes != 0 || i.Timeouts != 0 {
+						t.Errorf("%d packets left, %d loss probes, %d time-outs, %d bytes under way",
+							len(w.sent)-sent, i.LossProbes, i.Timeouts, i.Unacked)
+					}
+					w.write(100)
+					*w.clock += 3 * time.Second
+					sent = len(w.sent)
+					w.conn.shard.fire()
+					if len(w.sent) == sent {
+						t.Error("without an acknowledgement nothing is sent again")
+					}
+				})
+			}
+		}
 	}
 }

@@ -1,6 +1,9 @@
 package tcp
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Check examines the invariants of the table and of everything in it, and returns the first that is broken. It is meant for
 // tests and simulators, which call it after every event, application call and poll; it looks at every record and is slow.
@@ -430,7 +433,8 @@ func (c *checker) timers(conn *Conn) {
 		}
 	}
 	if earliest != Never {
-		c.require(conn.wake != 0 && conn.wake <= earliest && c.t.wheel.has(conn.slot), "%v: has deadlines and is not in the wheel", f)
+		waits := c.t.wheel.has(conn.slot) || slices.Contains(c.t.due, conn.slot)
+		c.require(conn.wake != 0 && conn.wake <= earliest && waits, "%v: has deadlines and is not in the wheel", f)
 	}
 	c.require(!conn.ackNow || conn.queued, "%v: owes an acknowledgement and has no turn", f)
 	c.require(!conn.probe || conn.queued, "%v: owes a probe and has no turn", f)

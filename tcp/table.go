@@ -28,8 +28,8 @@ type Table struct {
 	halves   slab[half]
 	waits    timeWaits
 	paths    pathCache
-	wheel    wheel // of connections
-	due      []uint32
+	wheel    wheel    // of connections
+	due      []uint32 // connections whose time has come, from Overdue to Advance
 	nConns   int
 	nBBR     int
 	nHalves  int

@@ -33,9 +33,30 @@ func (t *Table) Deadline() Time {
 	return min(t.wheel.next(), t.halfWheel.next(), t.waits.next())
 }
 
+// Overdue is an event in: it reports whether a timer has passed that takes the peer's silence for a loss. Its answer may be there and
+// not read yet: who runs late reads first what has arrived, and then calls Advance, which has to follow in any case.
+func (t *Table) Overdue(now Time) bool {
+	t.due = t.wheel.advance(now, t.due)
+	for _, slot := range t.due {
+		if c := t.conn(slot); c.live && c.overdue(now) {
+			return true
+		}
+	}
+	return t.halfWheel.next() <= now
+}
+
+func (c *Conn) overdue(now Time) bool {
+	for _, k := range [...]timer{timerProbe, timerRetransmit, timerPersist, timerReorder} {
+		if d := c.deadlines[k]; d != 0 && d <= now {
+			return true
+		}
+	}
+	return false
+}
+
 // Advance is an event in: it runs the timers up to now.
 func (t *Table) Advance(now Time) {
-	t.due = t.wheel.advance(now, t.due[:0])
+	t.due = t.wheel.advance(now, t.due) // after what Overdue took out
 	for _, slot := range t.due {
 		if c := t.conn(slot); c.live {
 			t.expire(now, c)
@@ -45,6 +66,7 @@ func (t *Table) Advance(now Time) {
 	for _, i := range t.due {
 		t.expireHalf(now, i)
 	}
+	t.due = t.due[:0]
 	t.expireTimeWaits(now)
 	t.reclaim(now)
 	t.paths.forget(now)
