@@ -20,12 +20,13 @@ import (
 
 // contender is a TCP behind a link of its own from the client's namespace.
 type contender struct {
-	name   string
-	link   *link.Emulator
-	server netip.Addr
-	watch  []watched // devices that must not drop
-	pid    int       // of its process, 0: it is in the kernel
-	close  func()
+	name    string
+	link    *link.Emulator
+	server  netip.Addr
+	chargen map[string]uint16 // the port that sends with a congestion control
+	watch   []watched         // devices that must not drop
+	pid     int               // of its process, 0: it is in the kernel
+	close   func()
 }
 
 // watched is a device of a namespace.
@@ -48,8 +49,17 @@ const (
 	mtu         = 1500
 	deviceQueue = 20_000 // packets a device holds while the emulator is busy: more than any sender's burst
 	portDiscard = 9
-	portChargen = 19
+	portChargen = 19 // of the first congestion control; the others follow
 )
+
+// chargenPorts gives each congestion control a port that sends with it.
+func chargenPorts(congestions []string) map[string]uint16 {
+	ports := map[string]uint16{}
+	for i, name := range congestions {
+		ports[name] = uint16(portChargen + i)
+	}
+	return ports
+}
 
 // newNamespace makes a namespace whose buffers hold no sender back and which remembers nothing between samples.
 func newNamespace() (*netns.Namespace, error) {
@@ -91,7 +101,7 @@ func joined(client, server *netns.Namespace, network int) (*link.Emulator, []wat
 }
 
 // newLinux starts the kernel's TCP as contender.
-func newLinux(client *netns.Namespace, congestion string, v6 bool) (*contender, error) {
+func newLinux(client *netns.Namespace, o *options) (*contender, error) {
 	ns, err := newNamespace()
 	if err != nil {
 		return nil, err
@@ -100,18 +110,26 @@ func newLinux(client *netns.Namespace, congestion string, v6 bool) (*contender, 
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{name: "linux", link: e, watch: watch, server: address(v6, "10.98.1.2", "fd98:1::2")}
-	chargen, err := listen(ns, netip.AddrPortFrom(c.server, portChargen), congestion, send)
+	c := &contender{
+		name: "linux", link: e, watch: watch, server: address(o.v6, "10.98.1.2", "fd98:1::2"), chargen: chargenPorts(o.congestions),
+	}
+	// A receiver's congestion control sends nothing, so one discard serves all.
+	discard, err := listen(ns, netip.AddrPortFrom(c.server, portDiscard), o.congestions[0], receive)
 	if err != nil {
 		return nil, err
 	}
-	discard, err := listen(ns, netip.AddrPortFrom(c.server, portDiscard), congestion, receive)
-	if err != nil {
-		return nil, err
+	listeners := []net.Listener{discard}
+	for name, port := range c.chargen {
+		l, err := listen(ns, netip.AddrPortFrom(c.server, port), name, send)
+		if err != nil {
+			return nil, err
+		}
+		listeners = append(listeners, l)
 	}
 	c.close = func() {
-		chargen.Close()
-		discard.Close()
+		for _, l := range listeners {
+			l.Close()
+		}
 		e.Close()
 		ns.Close()
 	}
@@ -178,8 +196,7 @@ const configuration = `tun: {name: tcp0, host: [10.98.3.1/24, "fd98:3::1/64"]}
 addresses: [10.98.3.2/24, "fd98:3::2/64"]
 services:
   - {name: discard, listen: ":%d", discard: {}}
-  - {name: chargen, listen: ":%d", chargen: {}}
-tcp: {congestion: %s%s}
+%stcp: {congestion: %s%s}
 control: {socket: ""}
 metrics: {listen: "127.0.0.1:9320"}
 log: {level: warn}
@@ -207,18 +224,23 @@ func newTcpd(client *netns.Namespace, dir string, o *options) (*contender, error
 	if o.settings != "" {
 		settings = ", " + o.settings
 	}
-	text := fmt.Sprintf(configuration, portDiscard, portChargen, o.congestion, settings)
+	ports, senders := chargenPorts(o.congestions), ""
+	for name, port := range ports {
+		senders += fmt.Sprintf("  - {name: %s, listen: \":%d\", chargen: {}, tcp: {congestion: %s}}\n", name, port, name)
+	}
+	text := fmt.Sprintf(configuration, portDiscard, senders, o.congestions[0], settings)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(o.binary, "--tun", "tcp0", "--config", file)
+	// The kernel's TCP works in interrupts and in the emulator's thread: other processes never keep it waiting.
+	cmd := exec.Command("nice", "-n", "-20", o.binary, "--tun", "tcp0", "--config", file)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := ns.Start(cmd); err != nil {
 		return nil, err
 	}
 	c := &contender{
-		name: "tcpd", link: e, server: address(o.v6, "10.98.3.2", "fd98:3::2"), watch: append(watch, watched{ns, "tcp0"}),
-		pid: cmd.Process.Pid,
+		name: "tcpd", link: e, server: address(o.v6, "10.98.3.2", "fd98:3::2"), chargen: ports,
+		watch: append(watch, watched{ns, "tcp0"}), pid: cmd.Process.Pid,
 	}
 	c.close = func() {
 		stop(cmd)

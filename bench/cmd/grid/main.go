@@ -1,12 +1,13 @@
 // Command grid measures the goodput of one TCP connection over an emulated link, tcpd against Linux, for many round-trip
 // times, loss rates and queues. It needs root for network namespaces of its own, which end with it.
 //
-//	go run ./cmd/grid -quick                                 under four minutes
+//	go run ./cmd/grid -quick                                 under five minutes
 //	go run ./cmd/grid -report ../docs/grid.md                everything, under forty
-//	go run ./cmd/grid -only 'down/20ms/deep/loss1%' -captures /tmp   one cell, with the packets at both ends
+//	go run ./cmd/grid -only 'bbr/down/20ms/deep/loss1%' -captures /tmp   one cell, with the packets at both ends
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -21,16 +22,19 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tcpd/bench/internal/machine"
 )
 
 type options struct {
 	quick                  bool
 	only, binary, captures string
 	report, json           string
-	congestion, settings   string
+	congestions            []string
+	settings               string
 	mbit                   float64
-	rounds                 int
-	patience               time.Duration
+	rounds, links          int
+	patience, limit        time.Duration
 	seed                   uint64
 	v6                     bool
 }
@@ -41,23 +45,39 @@ func main() {
 	flag.BoolVar(&o.quick, "quick", false, "the cells that show most")
 	flag.StringVar(&o.only, "only", "", "cells whose name matches this regular expression")
 	flag.StringVar(&o.binary, "tcpd", "", "tcpd's binary; empty: built from this tree")
-	flag.StringVar(&o.congestion, "congestion", "cubic", "congestion control of both")
+	congestion := flag.String("congestion", "cubic,bbr", "congestion control of the senders, one or several")
 	flag.StringVar(&o.settings, "settings", "", "further settings of tcpd's section tcp, such as 'send_buffer: 32MiB'")
 	flag.StringVar(&o.report, "report", "", "Markdown file; empty: standard output")
 	flag.StringVar(&o.json, "json", "", "file with all samples")
 	flag.StringVar(&o.captures, "captures", "", "directory for pcap files of every round, 120 bytes a packet")
 	flag.Float64Var(&o.mbit, "mbit", 100, "rate of the link, Mbit/s")
 	flag.IntVar(&o.rounds, "rounds", 2, "rounds of samples in each cell")
-	flag.DurationVar(&o.patience, "patience", 5*time.Minute, "time for taking rounds again that other processes disturbed")
+	flag.IntVar(&o.links, "links", fullLinks, "how many links may be full at the same time; 1: each cell runs alone")
+	flag.DurationVar(&o.patience, "patience", 0, "time for taking rounds again that others disturbed (8m, with -quick 45s)")
+	flag.DurationVar(&o.limit, "limit", 0, "time after which no cell is begun (39m, with -quick 285s)")
 	flag.Uint64Var(&o.seed, "seed", 1, "first seed")
 	flag.BoolVar(&o.v6, "6", false, "over IPv6")
 	flag.Parse()
+	o.defaults()
+	o.congestions = strings.Split(*congestion, ",")
+	if o.captures != "" {
+		o.links = 1 // a file holds the packets of one cell
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
 	stop()
 	if err != nil {
 		log.Fatalf("grid: %v", err)
 	}
+}
+
+// defaults fills in the times that depend on how much is to be measured.
+func (o *options) defaults() {
+	patience, limit := 8*time.Minute, 39*time.Minute
+	if o.quick {
+		patience, limit = 45*time.Second, 285*time.Second
+	}
+	o.patience, o.limit = cmp.Or(o.patience, patience), cmp.Or(o.limit, limit)
 }
 
 func run(ctx context.Context, o options) error {
@@ -85,7 +105,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer client.Close()
-	linux, err := newLinux(client, o.congestion, o.v6)
+	linux, err := newLinux(client, &o)
 	if err != nil {
 		return err
 	}
@@ -95,105 +115,23 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer tcpd.close()
-	f := &file{Taken: time.Now(), Kernel: kernel(), Congestion: o.congestion, Mbit: o.mbit, Seed: o.seed}
+	f := &file{
+		Taken: time.Now(), Machine: machine.Name(), Congestions: o.congestions, Mbit: o.mbit, Seed: o.seed, Links: o.links,
+	}
 	if f.Accuracy, err = measureAccuracy(client, linux, o.mbit*1e6); err != nil {
 		return err
 	}
 	log.Printf("emulator: %v", f.Accuracy)
-	s := &sampler{client: client, congestion: o.congestion, rate: o.mbit * 1e6, captures: o.captures, tcpd: tcpd.pid}
-	for i, c := range cells {
-		r, err := s.measure(ctx, c, []*contender{linux, tcpd}, &o)
-		if err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		f.Results = append(f.Results, r)
-		log.Printf("%3d/%d %-42s tcpd %6.2f linux %6.2f ratio %.2f%s", i+1, len(cells), r.Name,
-			r.Sides["tcpd"].median(), r.Sides["linux"].median(), r.ratio(), r.warnings())
+	s := &sampler{client: client, rate: o.mbit * 1e6, captures: o.captures, tcpd: tcpd.pid}
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	defer cancel()
+	if f.Results, err = s.measureAll(ctx, cells, []*contender{linux, tcpd}, &o); err != nil {
+		return err
+	}
+	if len(f.Results) < len(cells) {
+		log.Printf("time is up: %d of %d cells were measured", len(f.Results), len(cells))
 	}
 	return o.write(f)
-}
-
-// measure takes all samples of a cell. The contenders take turns, every second round the other way round. A round that others
-// disturbed is taken again while there is patience.
-func (s *sampler) measure(ctx context.Context, x cell, contenders []*contender, o *options) (*result, error) {
-	r := &result{Cell: x, Name: x.String(), Sides: map[string]*by{}}
-	for _, c := range contenders {
-		r.Sides[c.name] = &by{}
-	}
-	seed := o.seed
-	for n := 0; n < o.rounds && ctx.Err() == nil; n++ {
-		var seeds []uint64
-		for i := range x.together() {
-			seeds = append(seeds, seed+uint64(i))
-		}
-		start := time.Now()
-		sides, disturbed, err := s.round(x, contenders, n%2, seeds)
-		if err != nil {
-			return nil, err
-		}
-		if disturbed && o.patience > 0 {
-			o.patience -= time.Since(start)
-			n--
-			continue
-		}
-		seed += uint64(len(seeds))
-		for name, b := range sides {
-			r.Sides[name].Samples = append(r.Sides[name].Samples, b.Samples...)
-			r.Sides[name].Links = append(r.Sides[name].Links, b.Links...)
-		}
-	}
-	return r, nil
-}
-
-// round lets each contender take the samples of the seeds, beginning with one of them.
-func (s *sampler) round(x cell, contenders []*contender, first int, seeds []uint64) (map[string]by, bool, error) {
-	sides, disturbed := map[string]by{}, false
-	for turn := range contenders {
-		c := contenders[(turn+first)%len(contenders)]
-		before, err := measureUsage(s.tcpd)
-		if err != nil {
-			return nil, false, err
-		}
-		dropped := c.dropped()
-		samples, report, err := s.take(c, x, seeds)
-		if err != nil {
-			return nil, false, err
-		}
-		after, err := measureUsage(s.tcpd)
-		if err != nil {
-			return nil, false, err
-		}
-		l := linkState{
-			report.Client, report.Server, report.Late.Percentile(99), report.Late.Max, c.dropped() - dropped + report.Failed,
-			after.others(before),
-		}
-		sides[c.name] = by{samples, []linkState{l}}
-		disturbed = disturbed || l.disturbed()
-	}
-	return sides, disturbed, nil
-}
-
-// warnings name what disturbed a cell.
-func (r *result) warnings() (s string) {
-	for name, b := range r.Sides {
-		for _, l := range b.Links {
-			if l.disturbed() {
-				s += fmt.Sprintf("; %s: disturbed, 1%% of packets over %v late, others used %.1f CPUs", name, l.Late99, l.Others)
-			}
-			if l.DevicesDropped > 0 {
-				s += fmt.Sprintf("; %s: %d packets dropped outside of the emulator", name, l.DevicesDropped)
-			}
-		}
-		for _, x := range b.Samples {
-			if x.Note != "" {
-				s += fmt.Sprintf("; %s, seed %d: %s", name, x.Seed, x.Note)
-			}
-		}
-	}
-	return s
 }
 
 // cells are what the flags choose.
@@ -202,9 +140,12 @@ func (o options) cells() (cells []cell, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("-only: %w", err)
 	}
-	all := fullGrid()
+	grid, all := fullGrid, []cell(nil)
 	if o.quick {
-		all = quickGrid()
+		grid = quickGrid
+	}
+	for _, name := range o.congestions {
+		all = append(all, grid(name)...)
 	}
 	for _, c := range all {
 		if only.MatchString(c.String()) {
@@ -242,12 +183,4 @@ func build(to string) error {
 		return fmt.Errorf("building tcpd: %w\n%s", err, out)
 	}
 	return nil
-}
-
-func kernel() string {
-	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(b))
 }

@@ -30,10 +30,23 @@ type linkState struct {
 	LateMax        time.Duration `json:"late_worst_ns"`
 	DevicesDropped uint64        `json:"devices_dropped"` // should be 0: losses the emulator did not mean
 	Others         float64       `json:"others"`          // processors that other processes used
+	Idle           float64       `json:"idle"`            // processors that nobody used
 }
 
 // disturbed: the emulator was late, or there was too little processor left for either contender to be itself.
-func (l *linkState) disturbed() bool { return l.Late99 > time.Millisecond || l.Others > 0.5 }
+func (l *linkState) disturbed() bool {
+	return l.Late99 > time.Millisecond || l.Others > 0.5 || l.Idle < 0.1
+}
+
+// disturbed: some round of the cell was, and there was no patience left to take it again.
+func (r *result) disturbed() bool {
+	for _, b := range r.Sides {
+		if slices.ContainsFunc(b.Links, func(l linkState) bool { return l.disturbed() }) {
+			return true
+		}
+	}
+	return false
+}
 
 // median returns the median goodput in Mbit/s.
 func (b *by) median() float64 {
@@ -62,13 +75,14 @@ func (r *result) ratio() float64 {
 
 // file is what -json writes.
 type file struct {
-	Taken      time.Time `json:"taken"`
-	Kernel     string    `json:"kernel"`
-	Congestion string    `json:"congestion"`
-	Mbit       float64   `json:"mbit_per_second"`
-	Seed       uint64    `json:"seed"`
-	Accuracy   accuracy  `json:"accuracy"`
-	Results    []*result `json:"results"`
+	Taken       time.Time `json:"taken"`
+	Machine     string    `json:"machine"`
+	Congestions []string  `json:"congestion"`
+	Mbit        float64   `json:"mbit_per_second"`
+	Seed        uint64    `json:"seed"`
+	Links       int       `json:"links"` // that may be full at the same time
+	Accuracy    accuracy  `json:"accuracy"`
+	Results     []*result `json:"results"`
 }
 
 func (f *file) write(path string) error {

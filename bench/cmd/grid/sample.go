@@ -20,12 +20,17 @@ import (
 
 // sampler takes samples: one connection each, of the client kernel's TCP.
 type sampler struct {
-	client     *netns.Namespace
-	congestion string // of the client, for uploads
-	rate       float64
-	captures   string // directory, "" for none
-	port       uint16 // of the last connection
-	tcpd       int    // its process
+	client   *netns.Namespace
+	rate     float64
+	captures string // directory, "" for none
+	port     uint16 // of the last connection
+	tcpd     int    // its process
+}
+
+// taken is what one round of a cell gave.
+type taken struct {
+	samples []sample
+	links   [2]link.Counts // of all its connections
 }
 
 // sample is the goodput of one connection, from its handshake on.
@@ -38,32 +43,53 @@ type sample struct {
 // The client's ports: no other socket of its namespace gets them by itself.
 const firstPort, lastPort = 10_000, 60_000
 
-// take runs a connection per seed, all at the same time, and returns what the links did to them.
-func (s *sampler) take(c *contender, x cell, seeds []uint64) ([]sample, link.Report, error) {
+// take runs the connections of a batch, all at the same time, and returns what became of each cell and what the emulator says.
+func (s *sampler) take(c *contender, batch []cell, seed uint64) ([]taken, link.Report, error) {
 	runtime.GC()
-	if err := s.capture(c, x, seeds); err != nil {
+	if err := s.capture(c, batch[0], seed); err != nil {
 		return nil, link.Report{}, err
 	}
-	samples := make([]sample, len(seeds))
-	conns := make([]net.Conn, len(seeds))
+	results, ports := make([]taken, len(batch)), make([][]uint16, len(batch))
+	var conns []net.Conn
+	var mu sync.Mutex // guards conns
 	var all sync.WaitGroup
-	for i, seed := range seeds {
-		if s.port++; s.port < firstPort || s.port > lastPort {
-			s.port = firstPort
+	for i, x := range batch {
+		results[i].samples = make([]sample, x.samples())
+		for n := range results[i].samples {
+			port, seed := s.nextPort(), seed+uint64(n)
+			ports[i] = append(ports[i], port)
+			c.link.Announce(port, x.conditions(s.rate), seed)
+			all.Go(func() {
+				conn, got := s.one(c, x, port, seed)
+				results[i].samples[n] = got
+				mu.Lock()
+				defer mu.Unlock()
+				conns = append(conns, conn)
+			})
 		}
-		port := s.port
-		c.link.Announce(port, x.conditions(s.rate), seed)
-		all.Go(func() { conns[i], samples[i] = s.one(c, x, port, seed) })
 	}
 	all.Wait()
 	report := c.link.Clear()
+	for i := range batch {
+		for _, port := range ports[i] {
+			results[i].links[link.Client].Add(report.Links[port][link.Client])
+			results[i].links[link.Server].Add(report.Links[port][link.Server])
+		}
+	}
 	for _, conn := range conns {
 		if conn != nil {
 			conn.Close() // a RST, that nothing holds up
 		}
 	}
 	c.link.Quiet(40*time.Millisecond, 2*time.Second)
-	return samples, report, c.link.Release()
+	return results, report, c.link.Release()
+}
+
+func (s *sampler) nextPort() uint16 {
+	if s.port++; s.port < firstPort || s.port > lastPort {
+		s.port = firstPort
+	}
+	return s.port
 }
 
 // one measures one connection. It is left open.
@@ -86,9 +112,9 @@ func (s *sampler) one(c *contender, x cell, port uint16, seed uint64) (net.Conn,
 }
 
 func (s *sampler) dial(c *contender, x cell, port uint16) (tcp *net.TCPConn, err error) {
-	server, control := uint16(portChargen), func(string, string, syscall.RawConn) error { return nil }
+	server, control := c.chargen[x.Congestion], func(string, string, syscall.RawConn) error { return nil }
 	if x.Upload {
-		server, control = portDiscard, setCongestion(s.congestion)
+		server, control = portDiscard, setCongestion(x.Congestion)
 	}
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{Port: int(port)}, Timeout: 20 * time.Second, Control: control}
 	err = s.client.Do(func() error {
@@ -142,14 +168,14 @@ func unlessTimeout(err error) error {
 	return fmt.Errorf("ended early: %w", err)
 }
 
-// capture lets the link record the sample's packets at both ends.
-func (s *sampler) capture(c *contender, x cell, seeds []uint64) error {
+// capture lets the link record the packets at both ends, under the name of a cell and its first seed.
+func (s *sampler) capture(c *contender, x cell, seed uint64) error {
 	if s.captures == "" {
 		return nil
 	}
 	var files [2]*os.File
 	for side, end := range []string{"client", "server"} {
-		name := fmt.Sprintf("%s-%s-seed%d-%s.pcap", strings.ReplaceAll(x.String(), "/", "-"), c.name, seeds[0], end)
+		name := fmt.Sprintf("%s-%s-seed%d-%s.pcap", strings.ReplaceAll(x.String(), "/", "-"), c.name, seed, end)
 		f, err := os.Create(filepath.Join(s.captures, name))
 		if err != nil {
 			return err

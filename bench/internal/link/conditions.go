@@ -32,7 +32,8 @@ type Counts struct {
 	Peak     int    `json:"peak"`     // longest queue, bytes
 }
 
-func (c *Counts) add(o Counts) {
+// Add makes the counts those of both.
+func (c *Counts) Add(o Counts) {
 	c.Entered += o.Entered
 	c.Lost += o.Lost
 	c.Overflow += o.Overflow

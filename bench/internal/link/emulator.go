@@ -68,17 +68,17 @@ func (e *Emulator) Announce(port uint16, c Conditions, seed uint64) {
 
 // Report is what the links did since Clear.
 type Report struct {
-	Client, Server Counts // packets that entered there
-	Late           *Lateness
-	Failed         uint64 // packets the kernel did not take
+	Links  map[uint16][2]Counts // of each client's port: packets that entered at the client, at the server
+	Late   *Lateness            // of all
+	Failed uint64               // packets the kernel did not take
 }
 
 // Clear ends all links: what is on its way is dropped, what follows passes at once.
 func (e *Emulator) Clear() (r Report) {
 	e.locked(func() {
-		for _, l := range e.links {
-			r.Client.add(l[Client].counts)
-			r.Server.add(l[Server].counts)
+		r.Links = map[uint16][2]Counts{}
+		for port, l := range e.links {
+			r.Links[port] = [2]Counts{l[Client].counts, l[Server].counts}
 		}
 		r.Late, r.Failed = e.late, e.failed
 		clear(e.links)
