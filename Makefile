@@ -2,7 +2,7 @@
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run check fmt vet staticcheck test race fuzz bench
+.PHONY: build run check fmt vet staticcheck test race fuzz bench microbench grid
 
 build:                ## the daemon, as ./tcpd
 	CGO_ENABLED=0 go build -trimpath -o tcpd ./cmd/tcpd
@@ -37,5 +37,11 @@ fuzz:                 ## every fuzz target for FUZZTIME each
 		done; \
 	done
 
-bench:
+bench:                ## tcpd, gVisor and the kernel on the same work, as a table; root, at most ten minutes (BENCH=-quick: two)
+	go -C bench run ./cmd/sidebyside $(BENCH)
+
+grid:                 ## goodput over emulated links beside the kernel's, into docs/grid.md; root, at most forty minutes
+	go -C bench run ./cmd/grid -report ../docs/grid.md $(GRID)
+
+microbench:           ## the Go benchmarks: what each step costs
 	go test -run '^$$' -bench . -benchmem ./...

@@ -31,6 +31,12 @@ func (ns *Namespace) Tun(name string, mtu, queue int, addresses ...string) (fd i
 	return fd, nil
 }
 
+// Join makes a veth pair with one end of the same name in each of two namespaces, both down and without addresses.
+func (ns *Namespace) Join(other *Namespace, name string) error {
+	there := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), other.fd)
+	return ns.Run("ip", "link", "add", name, "type", "veth", "peer", "name", name, "netns", there)
+}
+
 // openTun opens a TUN queue without blocking reads.
 func openTun(name string) (int, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)

@@ -42,3 +42,26 @@ func TestTunInNamespace(t *testing.T) {
 		t.Error("the device appears outside of the namespace")
 	}
 }
+
+func TestJoin(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for network namespaces; not tested: a veth pair between two")
+	}
+	var ends [2]*Namespace
+	for i := range ends {
+		ns, err := New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ns.Close()
+		ends[i] = ns
+	}
+	if err := ends[0].Join(ends[1], "pair0"); err != nil {
+		t.Fatal(err)
+	}
+	for i, ns := range ends {
+		if err := ns.Run("ip", "link", "set", "pair0", "up"); err != nil {
+			t.Errorf("namespace %d: %v", i, err)
+		}
+	}
+}
