@@ -37,7 +37,7 @@ func newRootCommand() *cobra.Command {
 	}
 	settings.define(root)
 	root.AddCommand(newRunCommand(), newCheckCommand(), newReloadCommand(), newStatusCommand(), newVersionCommand())
-	root.AddCommand(newDatagramCommand(), newDemoCommand(), newImpairCommand(), newSendCommand(), newRecvCommand())
+	root.AddCommand(newDoctorCommand(), newDatagramCommand(), newDemoCommand(), newImpairCommand(), newSendCommand(), newRecvCommand())
 	root.AddCommand(newGetCommand(), newNcCommand(), newPingCommand())
 	root.AddCommand(newConnsCommand(), newConnCommand(), newTunnelCommand())
 	return root

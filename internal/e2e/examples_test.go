@@ -34,7 +34,7 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, verb := range []string{"conns", "conn", "datagram", "demo reassembly", "get", "nc", "ping", "impair"} {
+	for _, verb := range []string{"conns", "conn", "datagram", "demo reassembly", "doctor", "get", "nc", "ping", "impair"} {
 		for _, line := range examplesOf(t, ns, verb) {
 			out := runExample(t, ns, d, verb, line)
 			if out == "" && !strings.Contains(line, "--svg") && !strings.Contains(line, "-o FILE") && !strings.Contains(line, "sport = :80") {

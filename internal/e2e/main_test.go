@@ -70,6 +70,7 @@ var tools = map[string]string{
 	"ip":      "iproute2",
 	"ss":      "iproute2",
 	"setpriv": "util-linux",
+	"sysctl":  "procps",
 	"unshare": "util-linux",
 	"dumpcap": "wireshark-common",
 	"tshark":  "tshark",
