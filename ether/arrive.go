@@ -77,7 +77,11 @@ func (h *Host) arrive6(now Time, dst, src MAC, b []byte) ([]byte, Drop) {
 		}
 		return h.accept(dst, b) // the stack counts what is wrong with it
 	}
-	if !isND(p) {
+	switch {
+	case dst.IsGroup() && isQuery(p):
+		h.queried(now, p.Payload)
+		return nil, Accepted
+	case !isND(p):
 		return h.accept(dst, b)
 	}
 	var m neighborMessage

@@ -184,6 +184,7 @@ func FuzzArrive(f *testing.F) {
 	}
 	f.Add(claim(mac(9), "10.0.0.2"), uint16(40000))
 	f.Add(claim(mac(9), "fd00::2"), uint16(40000))
+	f.Add(query("fe80::9", 1), uint16(300))
 	f.Fuzz(func(t *testing.T, frame []byte, step uint16) {
 		h, now := ready(t), Time(30*second)
 		for i := range 6 {

@@ -105,6 +105,7 @@ type Host struct {
 	turn     Time // of the next one
 	conflict Conflict
 	defend   Time // an address is not defended before
+	answer   Time // when to say which groups we are in
 
 	table  table
 	next   Time // no neighbor has an earlier deadline
@@ -127,7 +128,7 @@ func NewHost(cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{
-		cfg: cfg, own: make(map[ip.Addr]struct{}), random: random(cfg.Seed), next: never, turn: never,
+		cfg: cfg, own: make(map[ip.Addr]struct{}), random: random(cfg.Seed), next: never, turn: never, answer: never,
 		solicit: ip.NewTokenBucket(solicitRate, solicitBurst, cfg.Seed), table: table{index: make(map[ip.Addr]int)},
 	}
 	for _, p := range cfg.Addresses {
@@ -153,12 +154,16 @@ func (h *Host) Counters() Counters {
 func (h *Host) Poll() []byte { return h.out.poll() }
 
 // Deadline returns when Advance has to be called at the latest.
-func (h *Host) Deadline() Time { return min(h.next, h.turn) }
+func (h *Host) Deadline() Time { return min(h.next, h.turn, h.answer) }
 
 // Advance does what is due.
 func (h *Host) Advance(now Time) {
 	if now >= h.turn {
 		h.takeTurn(now)
+	}
+	if now >= h.answer {
+		h.answer = never
+		h.report(mldIsExclude)
 	}
 	if now >= h.next {
 		h.advanceNeighbors(now)

@@ -152,6 +152,8 @@ func describe(f []byte) string {
 		return to + "?"
 	case isND(&p) && m.parse(&p) == Accepted && m.advertisement:
 		return to + fmt.Sprintf("na %v is %v", m.target, m.mac)
+	case p.Protocol == ip.ProtocolICMPv6 && p.Payload[0] == mldReport && p.TransportChecksumOK():
+		return to + fmt.Sprintf("report %x", p.Payload[mldHeaderLen:])
 	case isND(&p):
 		return to + fmt.Sprintf("ns from %v for %v", p.Src, m.target)
 	}

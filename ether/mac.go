@@ -1,5 +1,5 @@
 // Package ether makes an IP stack a host of an Ethernet: frames, the resolution of addresses by ARP (RFC 826) and Neighbor
-// Discovery (RFC 4861), the check that nobody else has an address (RFC 5227, RFC 4862) and its defence. Addresses and gateways
+// Discovery (RFC 4861, with MLD for its groups), the check that nobody else has an address (RFC 5227, RFC 4862) and its defence. Addresses and gateways
 // are configured; router advertisements and redirects are not obeyed.
 //
 // It performs no I/O and keeps no clock: frames and time are arguments, and what is to be sent is asked for.

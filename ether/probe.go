@@ -51,6 +51,7 @@ func (h *Host) takeTurn(now Time) {
 	case probing:
 		h.probeRound(now)
 	case announcing:
+		h.report(mldToExclude)
 		for _, p := range h.cfg.Addresses {
 			h.announce(ip.AddrFrom(p.Addr()))
 		}
@@ -71,6 +72,7 @@ func (h *Host) probeRound(now Time) {
 		h.takeTurn(now)
 		return
 	}
+	h.report(mldToExclude) // before the question: who has the address answers to its group (RFC 4862, section 5.4.2)
 	for _, p := range h.cfg.Addresses {
 		h.probe(ip.AddrFrom(p.Addr()))
 	}

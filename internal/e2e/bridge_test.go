@@ -109,6 +109,9 @@ func TestBridge(t *testing.T) {
 			}
 		}
 	}
+	if groups := e.bridge.run(t, "bridge", "mdb", "show", "dev", "br0"); !strings.Contains(groups, "port tap0 grp ff02::1:ff00:10") {
+		t.Errorf("the bridge does not know that we are in the group of our address:\n%s", groups)
+	}
 	m, err := d.scrape()
 	if err != nil || m["tcpd_ether_answers_total"] == 0 || m["tcpd_ether_neighbors"] < 4 || m["tcpd_ether_conflicts_total"] != 0 {
 		t.Errorf("the metrics (%v) tell no neighbours and answers:\n%v", err, m)
