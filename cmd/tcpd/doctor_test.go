@@ -33,8 +33,11 @@ func healthy() *fakeMachine {
 	return &fakeMachine{
 		first: "/usr/bin/tcpd", admin: true, route: "tcp0",
 		devices: map[string]tun.DeviceInfo{"tcp0": {Exists: true, Kind: "tun", MTU: 1500, TxQueueLen: 5000}},
-		sysctls: map[string]string{"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"},
-		rules:   ruleset(`{"masquerade": null}`),
+		sysctls: map[string]string{
+			"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1",
+			"net.ipv4.conf.all.rp_filter": "1", "net.ipv4.conf.tcp0.rp_filter": "0",
+		},
+		rules: ruleset(`{"masquerade": null}`),
 	}
 }
 
@@ -99,7 +102,7 @@ func TestDoctorFindsWhatIsMissing(t *testing.T) {
 		{"one queue", "tun: {queues: 2}", func(*fakeMachine) {}, "queues", []string{"ip link delete tcp0", "ip tuntap add dev tcp0 mode tun multi_queue user $(id -un)"}},
 		{"short ring", "", info(func(i *tun.DeviceInfo) { i.TxQueueLen = 500 }), "txqueuelen", []string{"ip link set dev tcp0 txqueuelen 5000"}},
 		{"small MTU", "", info(func(i *tun.DeviceInfo) { i.MTU = 1000 }), "mtu", []string{"ip link set dev tcp0 mtu 1280"}},
-		{"route elsewhere", "addresses: [10.0.0.2/24]", func(m *fakeMachine) { m.route = "eth0" }, "route", []string{"ip route replace 10.0.0.2/32 dev tcp0"}},
+		{"route elsewhere", "addresses: [10.0.0.2/24]", func(m *fakeMachine) { m.route, m.sysctls["net.ipv4.conf.all.rp_filter"] = "eth0", "2" }, "route", []string{"ip route replace 10.0.0.2/32 dev tcp0"}},
 		{"no route", "addresses: ['fd00::2/64']", func(m *fakeMachine) { m.noRoute = errors.New("unreachable") }, "route", []string{"ip route replace fd00::2/128 dev tcp0"}},
 		{"no forwarding", "", func(m *fakeMachine) { m.sysctls["net.ipv4.ip_forward"] = "0" }, "forwarding", []string{"sysctl -w net.ipv4.ip_forward=1"}},
 		{"no forwarding of IPv6", "", func(m *fakeMachine) { m.sysctls["net.ipv6.conf.all.forwarding"] = "0" }, "forwarding", []string{"sysctl -w net.ipv6.conf.all.forwarding=1"}},
@@ -126,6 +129,21 @@ func TestDoctorFindsWhatIsMissing(t *testing.T) {
 				t.Errorf("found %+v, want %s alone, with %q", found, tt.check, tt.fix)
 			}
 		})
+	}
+}
+
+// A strict filter is no trouble while the routes are right; without them it is the second one.
+func TestDoctorReversePath(t *testing.T) {
+	c, err := config.Parse("test.yaml", []byte("addresses: [10.0.0.2/24]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := healthy()
+	m.route = "eth0"
+	d := examine(c, m, true)
+	at := slices.IndexFunc(d.Findings, func(f finding) bool { return f.Check == "rp_filter" })
+	if d.Missing != 2 || !slices.Equal(d.Findings[at].Fix, []string{"sysctl -w net.ipv4.conf.tcp0.rp_filter=2"}) {
+		t.Errorf("found %+v", d.Findings)
 	}
 }
 
@@ -165,7 +183,7 @@ func TestDoctorSaysWhatItCannotCheck(t *testing.T) {
 	m.noRules, m.control, m.sysctls = errors.New("no nft here"), errors.New("no tcpd is there"), nil
 	d := examine(config.Default(), m, false)
 	var text, out bytes.Buffer
-	if d.Missing != 0 || d.write(&text, false) != nil || strings.Count(text.String(), "\nunknown") != 5 || !strings.Contains(text.String(), "no nft here") {
+	if d.Missing != 0 || d.write(&text, false) != nil || strings.Count(text.String(), "\nunknown") != 6 || !strings.Contains(text.String(), "no nft here") {
 		t.Errorf("%d missing in\n%s", d.Missing, &text)
 	}
 	var again diagnosis

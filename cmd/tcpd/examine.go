@@ -161,14 +161,14 @@ func (e *examiner) bridge() {
 	}
 }
 
-// route: the kernel has to send packets for our addresses to the device. With a strict reverse path filter it takes packets
-// from them only if it does.
+// route: the kernel has to send packets for our addresses to the device.
 func (e *examiner) route() {
 	t := e.c.Tun
 	if info, err := e.s.device(t.Name); err != nil || !info.Exists {
 		e.d.add("route", unknown, "routes are there when "+t.Name+" is")
 		return
 	}
+	routed := true // of IPv4
 	for _, p := range e.c.Addresses {
 		via, err := e.s.routeTo(p.Addr())
 		if err == nil && via == t.Name {
@@ -179,18 +179,30 @@ func (e *examiner) route() {
 		if err != nil {
 			why = fmt.Sprintf("the kernel has no route to %v: %v", p.Addr(), err)
 		}
-		if p.Addr().Is4() && e.strict() {
-			why += "; and its reverse path filter drops what comes from there"
-		}
+		routed = routed && !p.Addr().Is4()
 		e.d.add("route", missing, why, fmt.Sprintf("ip route replace %v dev %s", netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), t.Name))
+	}
+	if len(e.family(true)) > 0 {
+		e.reversePath(routed)
 	}
 }
 
-// strict reports whether rp_filter is 1: the kernel takes the larger value of the device and of all.
-func (e *examiner) strict() bool {
-	all, _ := e.s.sysctl("net.ipv4.conf.all.rp_filter")
-	own, _ := e.s.sysctl("net.ipv4.conf." + e.c.Tun.Name + ".rp_filter")
-	return max(all, own) == "1"
+// reversePath: a strict filter, 1, drops what comes from addresses that the kernel would not send to through the device. The
+// larger value of the device and of all counts.
+func (e *examiner) reversePath(routed bool) {
+	key := "net.ipv4.conf." + e.c.Tun.Name + ".rp_filter"
+	all, err := e.s.sysctl("net.ipv4.conf.all.rp_filter")
+	own, err2 := e.s.sysctl(key)
+	switch {
+	case err != nil || err2 != nil:
+		e.d.add("rp_filter", unknown, fmt.Sprintf("the reverse path filter could not be checked: %v", errors.Join(err, err2)))
+	case max(all, own) != "1":
+		e.d.add("rp_filter", right, "the reverse path filter is not strict")
+	case routed:
+		e.d.add("rp_filter", right, "the reverse path filter is strict, and the routes satisfy it")
+	default:
+		e.d.add("rp_filter", missing, "the strict reverse path filter drops what comes from tcpd", "sysctl -w "+key+"=2")
+	}
 }
 
 func (e *examiner) forwarding() {
