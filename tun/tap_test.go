@@ -172,7 +172,16 @@ func TestTAPWithTheKernel(t *testing.T) {
 			}
 		}
 	}
+	ours, away := netip.MustParseAddr("10.77.1.2"), netip.MustParseAddr("192.0.2.1")
+	for _, b := range [][]byte{{0x45}, append(datagramTo(ours, away, 7, "x"), make([]byte, 1400)...), datagramTo(ours, away, 7, "x")} {
+		if err := d.Write(0, &ip.Outgoing{Header: b}); err != nil {
+			t.Errorf("a packet that cannot be sent ends the link: %v", err)
+		}
+	}
 	s := d.Stats()
+	if s.WriteDrops[WriteMalformed] != 1 || s.WriteDrops[WriteTooLong] != 1 || s.Ether.Losses[ether.NoRoute] != 1 {
+		t.Errorf("one is malformed, one too long, one without a route; counted %v, %v", s.WriteDrops, s.Ether.Losses)
+	}
 	if s.Ether == nil || s.Ether.Answers < 2 || s.Ether.Delivered < 2 || s.VirtioHdr {
 		t.Errorf("counted %+v, %+v", s, s.Ether)
 	}
