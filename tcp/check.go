@@ -74,7 +74,9 @@ func (c *checker) flowsAndCounts() {
 	c.require(conns == t.nConns, "%d connections, counted %d", conns, t.nConns)
 	c.require(halves == t.nHalves, "%d half-open connections, counted %d", halves, t.nHalves)
 	c.require(waits == t.waits.n, "%d TIME-WAIT records, counted %d", waits, t.waits.n)
-	c.require(waits == t.waits.listed(), "%d TIME-WAIT records, %d of them will end", waits, t.waits.listed())
+	listed, kept := t.waits.listed()
+	c.require(waits == listed, "%d TIME-WAIT records, %d of them will end", waits, listed)
+	c.require(kept == t.waits.kept, "%d TIME-WAIT records in the list, counted %d", kept, t.waits.kept)
 	c.require(found == t.flows.n, "%d flows for %d records", t.flows.n, found)
 	c.require(t.flows.count() == t.flows.n, "%d flows are entered, counted %d", t.flows.count(), t.flows.n)
 }
@@ -108,15 +110,14 @@ func (c *checker) busies() {
 	c.require(used+len(t.busies.free) == int(t.busies.next), "%d records of work, %d in use, %d free", t.busies.next, used, len(t.busies.free))
 }
 
-// listed counts the records in the list that have not ended.
-func (l *timeWaits) listed() int {
-	n := 0
+// listed counts the records in the list: those that have not ended, and all.
+func (l *timeWaits) listed() (live, all int) {
 	for i := l.first; i != 0; i = l.records.at(i-1).link & waitLink {
-		if l.records.at(i - 1).is(waitLive) {
-			n++
+		if all++; l.records.at(i - 1).is(waitLive) {
+			live++
 		}
 	}
-	return n
+	return live, all
 }
 
 // recorders: each belongs to one connection or is free, and its path is one that RFC 9293 knows.

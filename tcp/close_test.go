@@ -282,6 +282,32 @@ func TestAttack_T02_timeWaitIsBounded(t *testing.T) {
 	})
 }
 
+// TestTimeWait_recordsThatEndedEarlyCount: a flow that is opened anew again and again leaves a record each time, which stays in
+// the list until its turn comes. It is charged and bounded like the others.
+func TestTimeWait_recordsThatEndedEarlyCount(t *testing.T) {
+	converse(t, Config{TimeWait: 10}, func(c *talk) {
+		c.listen(ListenOptions{})
+		for range 30 {
+			c.knowISS = false
+			c.handshake(modern)
+			c.conn = c.table.Accept(c.listener)
+			c.closeInto(TimeWait)
+			c.close()
+			c.discard()
+			c.advance(Millisecond)
+		}
+		w := &c.table.waits.records
+		if kept := int(w.next) - len(w.free); kept > 10 || c.memory.used != kept*timeWaitSize {
+			c.Errorf("%d records are kept and %d bytes charged, want 10 records at most and %d bytes", kept, c.memory.used, kept*timeWaitSize)
+		}
+		c.check()
+		c.advance(2 * Minute)
+		if c.memory.used != 0 || int(w.next) != len(w.free) {
+			c.Errorf("%d bytes left", c.memory.used)
+		}
+	})
+}
+
 func TestTimeWait_withoutMemoryTheFinIsStillAcknowledged(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.accepted(plain)

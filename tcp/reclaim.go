@@ -40,11 +40,12 @@ func (t *Table) reclaim(now Time) {
 	}
 	r.after = now.Add(reclaimInterval)
 	if r.kind == sacrificeTimeWait {
-		for n := 0; n < reclaimMost && t.waits.n > 0; n++ {
-			t.dropOldestTimeWait()
-			t.counters.Reclaimed[r.kind]++
+		for n := 0; n < reclaimMost && t.waits.kept > 0; n++ {
+			if t.dropOldestTimeWait() {
+				t.counters.Reclaimed[r.kind]++
+			}
 		}
-		if t.waits.n == 0 {
+		if t.waits.kept == 0 {
 			r.next()
 		}
 		return

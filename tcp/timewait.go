@@ -27,11 +27,13 @@ func (w *timeWait) is(flag uint32) bool { return w.link&flag != 0 }
 const timeWaitSize = int(unsafe.Sizeof(timeWait{}))
 
 // timeWaits keeps the records in a list, in the order in which they were made, which is nearly that in which they end. Those
-// that have ended before stay in it until their turn comes. The first one is never waitLonger, so that its time is the next.
+// that have ended before stay in it until their turn comes, and are charged and bounded as long. The first one is never
+// waitLonger, so that its time is the next.
 type timeWaits struct {
 	records     slab[timeWait]
-	first, last uint32 // numbers plus one; 0: none
-	n           int
+	first, last uint32    // numbers plus one; 0: none
+	n           int       // that live
+	kept        int       // in the list
 	answered    [256]Time // when a segment that says nothing is answered again, by number of the record, modulo
 }
 
@@ -93,7 +95,7 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 	t.setState(c, TimeWait)
 	t.detach(c)
 	c.stopTimers()
-	if t.waits.n >= t.cfg.TimeWait {
+	if t.waits.kept >= t.cfg.TimeWait { // attack class T02
 		t.dropOldestTimeWait()
 	}
 	w := timeWait{
@@ -110,6 +112,7 @@ func (t *Table) enterTimeWait(now Time, c *Conn) {
 		i := t.waits.records.get()
 		*t.waits.records.at(i) = w
 		t.waits.n++
+		t.waits.kept++
 		t.waits.push(i)
 		t.enter(&c.flow, makeRef(refTimeWait, i))
 	} else {
@@ -127,34 +130,37 @@ func (t *Table) timeWaitAck(now Time, w *timeWait) {
 
 func (t *Table) expireTimeWaits(now Time) {
 	for t.waits.next() <= now {
-		i := t.waits.pop()
-		if t.waits.records.at(i).is(waitLive) {
-			t.endTimeWait(i)
-		}
-		t.waits.records.put(i)
+		t.dropTimeWait()
 	}
 }
 
-// dropOldestTimeWait makes room at the limit (attack class T02).
-func (t *Table) dropOldestTimeWait() {
-	for live := false; t.waits.first != 0 && !live; {
-		i := t.waits.pop()
-		if live = t.waits.records.at(i).is(waitLive); live {
-			t.counters.TimeWaitEvicted++
-			t.endTimeWait(i)
-		}
-		t.waits.records.put(i)
+// dropOldestTimeWait makes room. It reports whether the record still lived.
+func (t *Table) dropOldestTimeWait() (lived bool) {
+	if lived = t.dropTimeWait(); lived {
+		t.counters.TimeWaitEvicted++
 	}
+	return lived
 }
 
-// endTimeWait forgets a record, whose flow may be a new connection's by now. Its number becomes free when its turn in the list
-// has come.
+// dropTimeWait takes the first record out of the list, and reports whether it still lived.
+func (t *Table) dropTimeWait() (lived bool) {
+	i := t.waits.pop()
+	if lived = t.waits.records.at(i).is(waitLive); lived {
+		t.endTimeWait(i)
+	}
+	t.waits.records.put(i)
+	t.waits.kept--
+	t.cfg.Memory.Release(timeWaitSize)
+	return lived
+}
+
+// endTimeWait forgets a record, whose flow may be a new connection's by now. Its number and its memory become free when its
+// turn in the list has come.
 func (t *Table) endTimeWait(i uint32) {
 	w := t.waits.records.at(i)
 	t.leave(&w.flow, makeRef(refTimeWait, i))
 	w.link &^= waitLive
 	t.waits.n--
-	t.cfg.Memory.Release(timeWaitSize)
 }
 
 // arriveTimeWait handles a segment in TIME-WAIT (RFC 9293, section 3.10.7.4).
