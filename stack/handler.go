@@ -11,7 +11,8 @@ import (
 // and so is Handler: a package can serve connections this way and not know this one.
 type EventConn = interface {
 	// Peek returns bytes that have arrived, max at most and perhaps less than are there, without removing them. They are
-	// borrowed until Discard, which has to follow before the next Peek. None and no error: nothing is there, Ready follows.
+	// borrowed until Discard, Close or Reset, one of which has to follow before the next Peek. None and no error: nothing is
+	// there, Ready follows.
 	// io.EOF after the peer's FIN; another error when the connection has failed.
 	Peek(max int) ([]byte, error)
 	// Discard removes n bytes of those that Peek has returned, which may be none.
@@ -83,10 +84,11 @@ func (c *eventConn) Reset() {
 	c.shard.table.Abort(c.now, c.giveUp())
 }
 
-// giveUp ends that the shard serves the connection.
+// giveUp ends that the shard serves the connection, and what the handler may still have borrowed.
 func (c *eventConn) giveUp() *tcp.Conn {
 	core := c.core
 	c.core = nil
+	c.shard.table.Consume(c.now, core, 0)
 	c.shard.unserve(core)
 	return core
 }

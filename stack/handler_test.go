@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -123,6 +125,40 @@ func TestHandler_chargen(t *testing.T) {
 		c.Close()
 		wantCounted(t, s, service.ClientReset)
 	})
+}
+
+// peeking is a handler that gives its connection up while it still has bytes borrowed.
+type peeking func(stack.EventConn)
+
+func (h peeking) Ready(c stack.EventConn) bool {
+	if b, _ := c.Peek(100); len(b) > 0 {
+		h(c)
+	}
+	return false
+}
+
+func (peeking) Closed() {}
+
+// What a handler has borrowed goes back with the connection: one that panics between Peek and Discard, which a service
+// survives, must not keep the record for ever.
+func TestHandler_givesUpWithBytesBorrowed(t *testing.T) {
+	for name, giveUp := range map[string]peeking{"Close": stack.EventConn.Close, "Reset": stack.EventConn.Reset} {
+		for family, addr := range families {
+			t.Run(name+"/"+family, func(t *testing.T) {
+				p := newPair(t, 1)
+				l := p.listen(addr, stack.ListenOptions{})
+				go func() { _ = l.ServeEvents(func() stack.Handler { return giveUp }) }()
+				c := p.dial(addr)
+				mustWrite(t, c, "hi")
+				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("read: %v, want a reset: what was sent was not taken", err)
+				}
+				if n := p.server.Stats(); n.Connections != 0 || n.MemoryUsed != 0 {
+					t.Errorf("%d connections are left, and %d bytes", n.Connections, n.MemoryUsed)
+				}
+			})
+		}
+	}
 }
 
 // The end of the stack is counted as a blocked call would have seen it.
