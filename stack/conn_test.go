@@ -339,6 +339,27 @@ func TestMemoryReturns(t *testing.T) {
 	})
 }
 
+// Done tells of a reset that came before the connection was accepted, with what was sent before it still to be read.
+func TestDone_resetBeforeAccept(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		p := newPair(t, 1)
+		l := p.listen(addr, stack.ListenOptions{})
+		c := p.dial(addr)
+		mustWrite(t, c, "hi")
+		c.SetLinger(0)
+		c.Close()
+		synctest.Wait()
+		s := accept(t, l)
+		select {
+		case <-s.Done():
+		default:
+			t.Error("a connection that was reset is not done")
+		}
+		mustRead(t, s, "hi")
+		s.Close()
+	})
+}
+
 // Done tells of a reset to who does not read, and of Close; not of FIN.
 func TestDone(t *testing.T) {
 	eachFamily(t, func(t *testing.T, addr string) {

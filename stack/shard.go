@@ -111,9 +111,9 @@ func (sh *shard) idle() bool {
 	return n.Connections == 0 && n.HalfOpen == 0
 }
 
-// adopt makes the runtime's part of a connection.
+// adopt makes the runtime's part of a connection. It may have failed while nobody held it, and no event tells so again.
 func (sh *shard) adopt(core *tcp.Conn) *Conn {
-	c := &Conn{shard: sh, core: core, flow: core.Flow()}
+	c := &Conn{shard: sh, core: core, flow: core.Flow(), over: core.Err() != nil}
 	slot := int(core.Slot())
 	for slot >= len(sh.conns) {
 		sh.conns = append(sh.conns, nil)
