@@ -85,11 +85,21 @@ func (c *VirtualClock) settled() bool {
 	return early == 0 && !slices.ContainsFunc(stacks, func(s *Stack) bool { return !s.settled() })
 }
 
-// add is called by every stack that is made with the clock.
+// add is called by every stack that is made with the clock. Those that have ended are told by their channels: stacks look at
+// the clock with their own locks held.
 func (c *VirtualClock) add(s *Stack) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stacks = append(slices.DeleteFunc(slices.Clone(c.stacks), func(s *Stack) bool { return s.Err() != nil }), s)
+	c.stacks = append(slices.DeleteFunc(slices.Clone(c.stacks), (*Stack).ended), s)
+}
+
+func (s *Stack) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // settled reports whether no packet waits, every loop does, and nobody sends.

@@ -80,6 +80,29 @@ func TestVirtualClock_repairsInTime(t *testing.T) {
 	}
 }
 
+// TestVirtualClock_stacksComeMeanwhile: a stack may be made with a clock by which others live and are at work.
+func TestVirtualClock_stacksComeMeanwhile(t *testing.T) {
+	clock := stack.NewVirtualClock()
+	use := func(c *stack.Config) { c.Clock = clock }
+	p := newPair(t, 2, use, use)
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		for range 5000 {
+			p.server.SetOptions(tcp.Options{})
+		}
+	}()
+	for range 500 {
+		link, _ := tun.NewMemory(1500, 1, 1)
+		s, err := stack.New(stack.Config{Link: link, Addresses: clientAddrs, Clock: clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+	<-worked
+}
+
 // lose has what is written to a link during f find it too narrow.
 func lose(link *tun.Memory, f func()) {
 	mtu := link.MTU()
