@@ -201,9 +201,10 @@ func (b *bbr) model() Model {
 	return m
 }
 
-// setRate is SetPacingRateWithGain (section 5.6.2).
+// setRate is SetPacingRateWithGain (section 5.6.2). While nothing was measured, as when losses end Startup before the first
+// sample, the rate stays that of the begin: nothing being known is not nothing passing.
 func (b *bbr) setRate(gain uint64) {
-	if r := b.bw * gain / 100 * bbrMargin / 100; b.full || r > b.rate {
+	if r := b.bw * gain / 100 * bbrMargin / 100; b.bw != 0 && b.full || r > b.rate {
 		b.rate = max(r, 1)
 	}
 }

@@ -149,3 +149,25 @@ func TestBBR_randomLoss(t *testing.T) {
 		}
 	}
 }
+
+// TestBBR_lossBeforeTheFirstSample: losses end Startup before anything has measured the rate of the path: that nothing is known
+// of it does not mean that nothing passes.
+func TestBBR_lossBeforeTheFirstSample(t *testing.T) {
+	w := window{mss: 1460, growth: new(growth)}
+	b := &bbr{}
+	w.init(BBR, w.mss, b)
+	b.start(0, &w, 20*Millisecond)
+	before := b.rate
+	for now := Time(Second); now < Time(4*Second); now = now.Add(Second) {
+		b.acked(now, &w, &acknowledged{
+			delivered: 1460, recovering: true, rate: rateSample{ok: true, lost: 1460, delivered: 1460}, sampler: &sampler{},
+		})
+		b.restart(now, &w, 0, 0)
+	}
+	if b.phase == PhaseStartup {
+		t.Fatalf("still in %v", b.phase)
+	}
+	if b.rate < before/4 {
+		t.Errorf("paced with %d bytes per second, %d before", b.rate, before)
+	}
+}
