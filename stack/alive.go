@@ -10,10 +10,9 @@ import (
 // probeInterval is how often Alive looks whether a busy loop has turned.
 const probeInterval = time.Millisecond
 
-// Alive returns nil when it has seen proof that the stack works: the lock of every shard could be taken, no packet is stuck on its
-// way to the link, and every loop
-// either waits for packets or has turned since the call. It returns an error when ctx ends before that, or the stack has
-// ended. It is what a watchdog asks, every few seconds; one call at a time.
+// Alive returns nil when it has seen proof that the stack works: the lock of every shard could be taken, no packet is stuck on
+// its way to the link, and every loop either waits for packets or has turned since the call. It returns an error when ctx ends
+// before that, or the stack has ended. It is what a watchdog asks, every few seconds; one call at a time.
 func (s *Stack) Alive(ctx context.Context) error {
 	if err := s.Err(); err != nil {
 		return err

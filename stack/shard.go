@@ -8,7 +8,7 @@ import (
 )
 
 // shard owns the connections of one queue. Whoever has work for them takes the lock: the reader of any queue, the timer, an
-// application. Whoever has changed something sees to it that what follows from it is sent before he leaves; see sending.
+// application. Whoever has changed something sees to it that what follows from it is sent; see leave.
 //
 // A shard writes to its own queue only, whatever queue the packets came in by: a kernel sends a flow to the queue that last
 // wrote it.
@@ -52,11 +52,12 @@ func newShard(s *Stack, index int, table *tcp.Table, memory *allowance) *shard {
 	return sh
 }
 
-// lock begins a section in which the table is used, and returns its time. The section ends with leave, always.
+// lock begins a section in which the table is used, and returns its time. The section ends with leave, or another one's does
+// soon: what follows from it is sent there.
 func (sh *shard) lock() tcp.Time { return sh.lockAt(sh.stack.now()) }
 
-// lockAt is lock for a reader: its time is that of the batch. It may give the lock up at once, and comes back at the end of
-// its turn for leaveBurst.
+// lockAt is lock for who has read the clock: a reader, whose time is that of the batch, and who sends. A reader may give the
+// lock up without more, and comes back at the end of its turn for leaveBurst.
 func (sh *shard) lockAt(now tcp.Time) tcp.Time {
 	sh.mu.Lock()
 	return sh.at(now)
@@ -68,7 +69,7 @@ func (sh *shard) at(now tcp.Time) tcp.Time {
 	return sh.now
 }
 
-// settle collects who is to wake and moves the timer.
+// settle moves the timer, and tells Drain when it may be over.
 func (sh *shard) settle(now tcp.Time, w *wakes) {
 	if at := sh.table.Deadline(); at < sh.armed && !sh.closed {
 		sh.arm(now, at)

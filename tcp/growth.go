@@ -2,9 +2,9 @@ package tcp
 
 import "unsafe"
 
-// growth is what CUBIC, Reno and HyStart++ remember, and for how long what held a stream back. Most connections never use as much of their window as would make it
-// grow, and never lose anything: they share one that is empty, Table.fresh, until the first acknowledgement or loss that
-// counts.
+// growth is what CUBIC, Reno and HyStart++ remember, and for how long what held a stream back. Most connections never use as
+// much of their window as would make it grow, and never lose anything: they share one that is empty, Table.fresh, until the
+// first acknowledgement or loss that counts.
 type growth struct {
 	reno    reno
 	cubic   cubic

@@ -6,9 +6,10 @@ type Cursor struct {
 	next uint32
 }
 
-// List is an application call: it looks at as many as slots slots from a cursor on and appends what it finds: connections, then
-// half-open ones (SYN-RECEIVED) and those in TIME-WAIT, of which little is known and Generation is 0. It returns where to go on, and
-// false at the end. What comes and goes between two calls may be missed; nothing is listed twice.
+// List is an application call: it looks at slots records from a cursor on, in use or not, and appends what it finds:
+// connections, then half-open ones (SYN-RECEIVED) and those in TIME-WAIT, of which little is known and Generation is 0. It
+// returns where to go on, and false at the end. What comes and goes between two calls may be missed, and a connection that has
+// passed on to TIME-WAIT is listed as both.
 func (t *Table) List(now Time, at Cursor, slots int, dst []Info) (list []Info, next Cursor, more bool) {
 	at.kind = max(at.kind, refConn)
 	for ; slots > 0 && at.kind <= refTimeWait; slots-- {

@@ -23,7 +23,8 @@ func (w *window) avoidance() avoidance {
 }
 
 // acked takes an acknowledgement outside of fast recovery. A window of which less than half is used, "pipeACK < (1/2)*cwnd",
-// is not validated and does not grow (RFC 7661, section 4.3), and the time that passes so is no time of the algorithm's (RFC 9438, section 5.8).
+// is not validated and does not grow (RFC 7661, section 4.3), and the time that passes so is no time of the algorithm's (RFC
+// 9438, section 5.8).
 func (lossBased) acked(now Time, w *window, a *acknowledged) {
 	if pipe := w.usage.note(a); !w.limited && pipe < int(w.cwnd)/2 {
 		w.usage.pause(now)

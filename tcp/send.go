@@ -50,8 +50,8 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 	return false
 }
 
-// mayRetransmit: a lost stretch of n bytes leaves when the congestion window has room, and one segment in any case when nothing is under
-// way or a recovery has just begun. Where F-RTO wants new data to go first, it goes first if it can.
+// mayRetransmit: a lost stretch of n bytes leaves when the congestion window has room, and one segment in any case when nothing
+// is under way or a recovery has just begun. Where F-RTO wants new data to go first, it goes first if it can.
 func (c *Conn) mayRetransmit(now Time, n int) bool {
 	if c.recovery.forward == forwardNew {
 		if n, _ := c.sendable(now); n > 0 || c.snd.nxt != c.recovery.until {
@@ -347,8 +347,8 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	return true
 }
 
-// armPersist starts probing when data, or the FIN, waits, nothing is under way that would bring an acknowledgement, and the window is what
-// holds it back.
+// armPersist starts probing when data, or the FIN, waits, nothing is under way that would bring an acknowledgement, and the
+// window is what holds it back.
 func (t *Table) armPersist(now Time, c *Conn) {
 	if c.unsent() == 0 && !c.finWaits() || c.ecn.hold || !c.flight.empty() || c.deadlines[timerPersist] != 0 || c.deadlines[timerPace] != 0 || !synchronized.has(c.state) {
 		return
