@@ -265,14 +265,16 @@ func (t *Table) consumed(now Time, c *Conn, n int) {
 const standingFloor = 128 << 10
 
 // growReceiveBuffer lets the buffer follow what the application takes in a round trip (dynamic right-sizing). A sender whose
-// window doubles sends twice as much in the next one, and the measure comes a round trip late: hence four times.
+// window doubles sends twice as much in the next one, and the measure comes a round trip late: hence four times. Who takes a whole
+// buffer sooner has a path of microseconds, on which the buffer is all that bounds the sender: it grows at once.
 //
 // While a queue stands in front of us, windows are larger than the path needs and the surplus only waits in it: then the
 // buffer shrinks, and so it does when memory presses. The right edge stays where it is until what was taken makes up for it.
 func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	c.rcv.copied += uint32(n)
 	elapsed := now.Sub(c.rcv.measured)
-	if elapsed < max(c.rtt.srtt, Millisecond) {
+	held := t.standing || t.cfg.Memory.Pressure()
+	if elapsed < max(c.rtt.srtt, Millisecond) && (held || c.rcv.copied < c.rcv.limit) {
 		return
 	}
 	// What the path itself needs stays: four times what came in its own round trip, without the queue.

@@ -379,6 +379,36 @@ func TestReceive_bufferGrowsWithTheReader(t *testing.T) {
 	}
 }
 
+// On a path of microseconds a whole buffer can come and go many times before the next measure: it is what bounds the sender, and
+// grows at once. A queue that stands or a budget that is nearly used up forbids it as ever.
+func TestReceive_bufferGrowsWhenAllOfItWasRead(t *testing.T) {
+	for _, held := range []string{"", "by pressure", "by a standing queue"} {
+		converse(t, Config{}, func(c *talk) {
+			c.quiet = true
+			c.accepted(modern)
+			c.send(seg{flags: ACK, seq: 1, ack: 1, len: 1000})
+			c.wantRead("the first bytes begin a measure", 1, 1000)
+			c.memory.pressure = held == "by pressure"
+			c.table.SetStanding(held == "by a standing queue")
+			nxt := 1001
+			for range 8 {
+				for edge := c.conn.rcv.adv.Sub(c.peerISS); nxt < edge; {
+					n := min(edge-nxt, 20_000)
+					c.arrive(seg{flags: ACK, seq: nxt, ack: 1, len: n, unit: 1000})
+					nxt += n
+				}
+				for b, _ := c.read(1 << 16); len(b) > 0; b, _ = c.read(1 << 16) {
+				}
+				c.discard()
+				c.advance(50 * Microsecond)
+			}
+			if i := c.table.Info(c.now, c.conn); (i.ReceiveBuf > 1<<20) != (held == "") {
+				c.Errorf("after 400 us, held back %s: a buffer of %d", held, i.ReceiveBuf)
+			}
+		})
+	}
+}
+
 // A retransmission that fills a hole acknowledges something new with an old sequence number. Its window counts: with the old
 // one the right edge would lie beyond anything the peer has offered.
 func TestWindow_ofAnOldSequenceNumber(t *testing.T) {
