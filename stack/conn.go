@@ -68,6 +68,9 @@ func (c *Conn) Write(b []byte) (int, error) {
 	sh := c.shard
 	now := c.write.begin(sh, sh.lock())
 	n, err := c.writeLocked(&now, b)
+	if c.core != nil {
+		sh.table.SetMore(c.core, false)
+	}
 	c.write.end(sh)
 	sh.leave(now)
 	if err != nil {
@@ -76,7 +79,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// writeLocked writes all of b; what is written is sent between pieces.
+// writeLocked writes all of b; what is written is sent between pieces, in full segments.
 func (c *Conn) writeLocked(now *tcp.Time, b []byte) (written int, err error) {
 	for {
 		if err := c.usable(&c.write, *now); err != nil {
@@ -90,10 +93,12 @@ func (c *Conn) writeLocked(now *tcp.Time, b []byte) (written int, err error) {
 		}
 		b = b[n:]
 		written += n
-		switch {
-		case err != nil || len(b) == 0:
+		if err != nil || len(b) == 0 {
 			return written, err
-		case n == 0:
+		}
+		c.shard.table.SetMore(c.core, true)
+		switch n {
+		case 0:
 			c.block(&c.write, now)
 		default:
 			c.shard.leave(*now)

@@ -54,6 +54,7 @@ type eventConn struct {
 	shard  *shard
 	core   *tcp.Conn // nil: given up
 	now    tcp.Time
+	cut    bool // the last Write took less than all
 	pieces [1][]byte
 }
 
@@ -69,6 +70,7 @@ func (c *eventConn) Discard(n int) { c.shard.table.Consume(c.now, c.core, n) }
 
 func (c *eventConn) Write(b []byte) (int, error) {
 	n, err := c.shard.table.Write(c.now, c.core, b)
+	c.cut = n < len(b)
 	return n, c.opError("write", err)
 }
 
@@ -204,10 +206,15 @@ func (sh *shard) call(now tcp.Time) {
 		}
 		s.queued = false
 		c := &sh.event
-		c.core, c.now = core, now
-		if s.handler.Ready(c) && c.core != nil {
+		c.core, c.now, c.cut = core, now, false
+		more := s.handler.Ready(c)
+		if c.core == nil {
+			continue
+		}
+		if more {
 			sh.callLater(core, s)
 		}
+		sh.table.SetMore(core, more || c.cut)
 	}
 }
 

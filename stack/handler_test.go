@@ -15,6 +15,7 @@ import (
 
 	"tcpd/service"
 	"tcpd/stack"
+	"tcpd/tcp"
 )
 
 // counted is a service under test.
@@ -221,5 +222,40 @@ func TestHandler_noGoroutineEach(t *testing.T) {
 	}
 	for _, c := range all {
 		c.Close()
+	}
+}
+
+// TestHandler_bulkLeavesInFullSegments: what goes on at once does not end in a small segment, neither what one long Write sends in
+// pieces nor what an echo answers. The last bytes do not wait.
+func TestHandler_bulkLeavesInFullSegments(t *testing.T) {
+	const size = 4<<20 + 100
+	for family, addr := range families {
+		t.Run(family, func(t *testing.T) {
+			clock := stack.NewVirtualClock()
+			use := func(c *stack.Config) { c.Clock, c.Options = clock, tcp.Options{NoDelay: true} }
+			p := newPair(t, 1, use, use)
+			l := p.listen(addr, stack.ListenOptions{})
+			echo := &service.Echo{}
+			ended := make(chan error, 1)
+			go func() { ended <- echo.Serve(t.Context(), l) }()
+			c := p.dial(addr)
+			go func() { _, _ = c.Write(make([]byte, size)) }()
+			if n, err := io.CopyN(io.Discard, c, size); err != nil {
+				t.Fatalf("%d bytes came back, then %v", n, err)
+			}
+			clock.Settle()
+			i := c.Info()
+			full := (size + int(i.MSS) - 1) / int(i.MSS)
+			t.Logf("%d bytes in %d segments, back in %d; full ones would be %d", size, i.DataSegmentsOut, i.DataSegmentsIn, full)
+			if int(i.DataSegmentsOut) > full+1 || int(i.DataSegmentsIn) > full+1 {
+				t.Error("more than one is small")
+			}
+			mustWrite(t, c, "x")
+			clock.Settle()
+			mustRead(t, c, "x")
+			c.Close()
+			l.Close()
+			<-ended
+		})
 	}
 }

@@ -25,6 +25,7 @@ type busy struct {
 	index   uint32 // in its slab
 	charged bool
 	urgent  bool // SND.UP is set and not yet acknowledged
+	more    bool // what was written last goes on at once; see SetMore
 }
 
 // recentRanges is how many ranges of one batch are reported, in as many acknowledgements as it takes.

@@ -17,6 +17,23 @@ func (t *Table) SetCork(_ Time, c *Conn, on bool) {
 	t.want(c)
 }
 
+// SetMore is an application call: on says that what was written last goes on at once, or as soon as there is room. Then it need not
+// end in a segment that is not full, as with MSG_MORE of Linux. Off has to follow when it does not go on, and lets all leave. A
+// connection with nothing to send forgets it.
+func (t *Table) SetMore(c *Conn, on bool) {
+	if c.busy == &t.idle || !on && !c.more {
+		return
+	}
+	c.more = on
+	if !on || c.wantWrite {
+		t.want(c)
+	}
+}
+
+// goesOn: the end of what was written may wait for more. Not so where who writes waits for room, and nothing is under way that
+// would make some.
+func (c *Conn) goesOn() bool { return c.more && (!c.wantWrite || !c.flight.empty()) }
+
 // uncork lets what waits leave once; the cork stays.
 func (c *Conn) uncork() { c.force = c.unsent() > 0 }
 

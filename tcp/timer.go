@@ -172,7 +172,7 @@ func (t *Table) giveUp(c *Conn) {
 // persistTimeout probes a closed window (RFC 9293, section 3.8.6.1), or sends a small segment that the sender's silly-window
 // avoidance held back for too long (section 3.8.6.2.1).
 func (t *Table) persistTimeout(now Time, c *Conn) {
-	if c.corked && c.snd.windowRoom() > 0 {
+	if (c.corked || c.goesOn()) && c.snd.windowRoom() > 0 {
 		c.uncork()
 		t.want(c)
 		return
