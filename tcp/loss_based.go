@@ -28,6 +28,7 @@ func (w *window) avoidance() avoidance {
 func (lossBased) acked(now Time, w *window, a *acknowledged) {
 	if pipe := w.usage.note(a); !w.limited && pipe < int(w.cwnd)/2 {
 		w.usage.pause(now)
+		w.lapse(now)
 		return
 	}
 	if idle := w.usage.resume(now); idle > 0 {
@@ -71,6 +72,23 @@ func (w *window) validate(flight int) {
 	if pipe := max(w.usage.pipeAck(), flight); pipe < int(w.cwnd)/2 {
 		w.set(min(w.cwnd, max(uint32(pipe), initialWindow(w.mss))))
 	}
+}
+
+// nonValidated is how long a window is kept that the application does not use: "five minutes" (RFC 7661, section 4.4.3).
+const nonValidated = 300 * Second
+
+// lapse halves a window of which less than half was used for so long, down to the initial one; ssthresh remembers three quarters
+// (RFC 7661, section 4.4.3). Linux takes half of what was not used after each retransmission time-out already (RFC 2861): that
+// takes from who sends in bursts what RFC 7661 was written to leave him.
+func (w *window) lapse(now Time) {
+	floor := initialWindow(w.mss)
+	if now.Sub(w.usage.since) < nonValidated || w.cwnd <= floor {
+		return
+	}
+	w.avoidance().resume(w.usage.resume(now))
+	w.usage.pause(now)
+	w.ssthresh = max(w.ssthresh, w.cwnd/4*3)
+	w.set(max(w.cwnd/2, floor))
 }
 
 // timeout reduces the window to one segment, the loss window (RFC 5681, section 3.1).

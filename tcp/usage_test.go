@@ -91,3 +91,33 @@ func TestValidation_pauseIsNoTimeOfCubic(t *testing.T) {
 		t.Errorf("cwnd %d without a pause of 10 s, %d with it (RFC 9438, section 5.8)", a, b)
 	}
 }
+
+// A window that is not used is kept for five minutes, then it is halved, for each five minutes that follow, and ssthresh remembers
+// it (RFC 7661, section 4.4.3).
+func TestValidation_anUnusedWindowLapses(t *testing.T) {
+	for _, g := range []Congestion{Cubic, Reno} {
+		converse(t, Config{}, func(c *talk) {
+			c.quiet = true
+			o := sacking
+			o.listen.Options.Congestion = g
+			c.accepted(o)
+			c.conn.cc.set(80_000)
+			c.conn.cc.ssthresh = 30_000
+			c.conn.rtt.srtt = Second
+			start := c.now
+			for _, want := range []struct {
+				until            Duration
+				cwnd, remembered uint32
+			}{{290 * Second, 80_000, 30_000}, {302 * Second, 40_000, 60_000}, {590 * Second, 40_000, 60_000},
+				{604 * Second, 20_000, 60_000}, {906 * Second, 10_000, 60_000}, {1210 * Second, 10_000, 60_000}} {
+				for c.now.Sub(start) < want.until {
+					c.request(1000, Second)
+				}
+				if w := &c.conn.cc; w.cwnd != want.cwnd || w.ssthresh != want.remembered {
+					c.Errorf("%v: after %d s cwnd %d, ssthresh %d; want %d and %d",
+						g, want.until/Second, w.cwnd, w.ssthresh, want.cwnd, want.remembered)
+				}
+			}
+		})
+	}
+}
