@@ -172,6 +172,10 @@ func (t *Table) arriveTimeWait(now Time, i uint32, s *segment) Drop {
 	case s.flags.has(SYN) && !s.flags.has(ACK):
 		return t.reopen(now, i, s)
 	case !s.flags.has(ACK):
+		// "If an incoming segment is not acceptable, an acknowledgment should be sent in reply": before its ACK is looked at.
+		if s.seq != w.rcvNxt && t.waits.mayAnswer(now, i) {
+			t.timeWaitAck(now, w)
+		}
 		return DropNoAck
 	}
 	if s.flags.has(FIN) && s.end() == w.rcvNxt {
