@@ -201,6 +201,7 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	case s.flags.has(ACK) && !acceptable:
 		if !s.flags.has(RST) {
 			t.reset(now, &c.flow, s)
+			t.hastenSyn(now, c)
 		}
 		return DropHandshakeAck
 	case s.flags.has(RST) && !acceptable:
@@ -232,6 +233,18 @@ func (t *Table) arriveSynSent(now Time, c *Conn, s *segment) Drop {
 	c.ackNow = true
 	t.want(c)
 	return DropNone
+}
+
+// hastenedSyn is how soon a SYN is sent again whose answer concerned an earlier connection: two ticks of Linux's clock, as there.
+const hastenedSyn = 2 * Millisecond
+
+// hastenSyn sends the first SYN again at once: the peer has answered it by a connection that we know nothing of, which our RST
+// ends, and after that the SYN would be taken (as Linux; RFC 9293, section 3.5.1, waits for the time-out).
+func (t *Table) hastenSyn(now Time, c *Conn) {
+	soon := now.Add(hastenedSyn)
+	if at := c.deadlines[timerRetransmit]; c.retries == 0 && soon < at {
+		t.setTimer(c, timerRetransmit, soon)
+	}
 }
 
 // synAcked: our SYN is acknowledged, the connection is established.
