@@ -40,7 +40,7 @@ func (l *direction) blindError(o *ip.Outgoing) {
 	if s.flags()&(tcp.SYN|tcp.RST) != 0 {
 		return
 	}
-	far := l.top(s, string(flowOf(b))) + 1 + l.chaos.Uint32N(1<<30)
+	far := l.top(s, string(flowOf(b))) + 1<<29 + l.chaos.Uint32N(1<<29) // more than can be sent before it arrives
 	binary.BigEndian.PutUint32(s.header[atSeq:], far)
 	kind := pick(l.chaos, ip.PacketTooBig, ip.PortUnreachable, ip.ProtocolUnreachable, ip.AdminProhibited, ip.HostUnreachable,
 		ip.NetUnreachable, ip.TimeExceeded)
