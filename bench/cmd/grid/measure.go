@@ -10,7 +10,7 @@ import (
 	"tcpd/bench/internal/machine"
 )
 
-// fullLinks is how many links may be full at the same time on two processors: see "Accuracy" in bench/README.md.
+// fullLinks is how many links may be full at the same time on two processors: the emulator takes most of one for them.
 const fullLinks = 6
 
 // measureAll takes the samples of all cells, batch by batch, until ctx ends.
