@@ -232,8 +232,8 @@ func newTcpd(client *netns.Namespace, dir string, o *options) (*contender, error
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	// The kernel's TCP works in interrupts and in the emulator's thread: other processes never keep it waiting.
-	cmd := exec.Command("nice", "-n", "-20", o.binary, "--tun", "tcp0", "--config", file)
+	// The kernel's TCP works in interrupts and in the emulator's real-time thread: other processes never keep it waiting.
+	cmd := exec.Command("chrt", "--rr", "1", o.binary, "--tun", "tcp0", "--config", file)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := ns.Start(cmd); err != nil {
 		return nil, err
