@@ -122,6 +122,7 @@ func newReloadCommand() *cobra.Command {
 	var where socketFlags
 	cmd := &cobra.Command{
 		Use: "reload", Short: "Have the running daemon read its configuration again", Args: cobra.NoArgs,
+		Example: `  tcpd reload --config tcpd.yaml`,
 		Long: `Have the running daemon read its configuration again: services, limits, defaults of tcp and
 the log's level. Connections go on. If the configuration is broken the daemon keeps the old
 one, and the errors are shown here.`,
@@ -164,6 +165,8 @@ func newStatusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show what the running daemon does", Args: cobra.NoArgs,
+		Example: `  tcpd status
+  tcpd status --json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := where.client()
 			if err != nil {

@@ -47,6 +47,7 @@ func newRunCommand() *cobra.Command {
 	settings := &settings{}
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run the daemon in the foreground", Args: cobra.NoArgs,
+		Example: `  sudo tcpd run --tun tcp1 --addr 10.79.0.2/24      # then: ping 10.79.0.2`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return failed(run(cmd.Context(), settings, cmd.OutOrStdout()))
 		},
@@ -60,6 +61,8 @@ func newCheckCommand() *cobra.Command {
 	var print bool
 	cmd := &cobra.Command{
 		Use: "check", Short: "Check a configuration without running it", Args: cobra.NoArgs,
+		Example: `  tcpd check --config tcpd.yaml
+  tcpd check --print                                # the built-in configuration, every key`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := settings.load()
 			if err != nil {
@@ -84,7 +87,7 @@ func newCheckCommand() *cobra.Command {
 
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs, Example: `  tcpd version`,
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintf(cmd.OutOrStdout(), "tcpd %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},

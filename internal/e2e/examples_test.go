@@ -34,13 +34,22 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	for _, verb := range []string{"conns", "conn", "datagram", "demo reassembly", "doctor", "get", "nc", "ping", "impair"} {
+	for _, verb := range []string{
+		"conns", "conn", "datagram", "demo reassembly", "doctor", "get", "nc", "ping", "impair", "check", "status", "reload", "version",
+	} {
 		for _, line := range examplesOf(t, ns, verb) {
 			out := runExample(t, ns, d, verb, line)
 			if out == "" && !strings.Contains(line, "--svg") && !strings.Contains(line, "-o FILE") && !strings.Contains(line, "sport = :80") {
 				t.Errorf("the example of tcpd %s prints nothing: %s", verb, line)
 			}
 			ran++
+		}
+	}
+	for _, line := range examplesOf(t, ns, "run") { // which runs until it is told to end
+		line, _, _ = strings.Cut(line, "#")
+		out := runExample(t, ns, d, "run", line+` & for i in $(seq 50); do ping -c 1 -W 1 10.79.0.2 && break; sleep 0.1; done; kill $! && wait $!`)
+		if !strings.Contains(out, "1 received") {
+			t.Errorf("what tcpd run shows does not answer: %s", out)
 		}
 	}
 	for _, verb := range []string{"send", "recv"} { // two commands that need each other
@@ -52,7 +61,7 @@ func TestExamples(t *testing.T) {
 	if picture, err := os.ReadFile(filepath.Join(d.dir, "ladder.svg")); err != nil || !strings.HasPrefix(string(picture), "<svg ") {
 		t.Errorf("there is no picture: %v", err)
 	}
-	if ran < 22 {
+	if ran < 28 {
 		t.Errorf("%d examples were found, there are more", ran)
 	}
 }
@@ -62,7 +71,7 @@ func TestExamples(t *testing.T) {
 func runExample(t *testing.T, ns *namespace, d *daemon, verb, lines string) string {
 	t.Helper()
 	out, err := ns.try("unshare", "-m", "sh", "-c", `mount -t tmpfs tmpfs /run && mkdir /run/tcpd && ln -s "$1" /run/tcpd/control.sock &&
-		cd "$2" && PATH="$3:$PATH" && sudo() { "$@"; } && eval "$4"`, "sh", filepath.Join(d.dir, "control.sock"), d.dir, filepath.Dir(builtBinary(t)), lines)
+		cd "$2" && PATH="$3:$PATH" && sudo() { exec "$@"; } && eval "$4"`, "sh", filepath.Join(d.dir, "control.sock"), d.dir, filepath.Dir(builtBinary(t)), lines)
 	if err != nil {
 		t.Errorf("the example of tcpd %s fails: %s\n%v", verb, lines, err)
 	}
