@@ -101,15 +101,21 @@ func (t *Table) expireHalf(now Time, i uint32) {
 		t.dropHalf(i, h)
 	case h.retries >= synAckRetries:
 		t.counters.HalfOpenTimeouts++
-		if h.turnedAway { // the peer takes itself for connected, and may have nothing to say that would tell it otherwise (N8)
-			t.reply(t.markedHalf(h, reply{seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK}))
-		}
-		t.dropHalf(i, h)
+		t.giveUpHalf(i, h)
 	default:
 		h.retries++
 		t.counters.Retransmits++
 		t.answerSyn(now, i, h)
 	}
+}
+
+// giveUpHalf forgets a half-open connection that nobody here will complete. A peer that was turned away takes itself for
+// connected, and may have nothing to say that would tell it otherwise (N8).
+func (t *Table) giveUpHalf(i uint32, h *half) {
+	if h.turnedAway {
+		t.reply(t.markedHalf(h, reply{seq: h.iss + 1, ack: h.irs + 1, flags: RST | ACK}))
+	}
+	t.dropHalf(i, h)
 }
 
 // dropHalf forgets a half-open connection.
@@ -133,7 +139,7 @@ func (t *Table) freeHalf(i uint32, h *half) {
 func (t *Table) dropHalves(id ListenerID) {
 	for i := range t.halves.next {
 		if h := t.halves.at(i); h.live && h.listener == id {
-			t.dropHalf(i, h)
+			t.giveUpHalf(i, h)
 		}
 	}
 }

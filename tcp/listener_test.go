@@ -107,6 +107,29 @@ func TestListen_turnedAwayIsTold(t *testing.T) {
 	})
 }
 
+// So is one whose listener ends while it waits: no SYN-ACK will come again that could bring its answer.
+func TestUnlisten_turnedAwayIsTold(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.listen(ListenOptions{Backlog: 1})
+		c.send(seg{flags: SYN})
+		c.want("the first", seg{flags: SYN | ACK, ack: 1})
+		c.send(seg{flags: ACK, seq: 1, ack: 1})
+		c.flow.RemotePort++
+		c.knowISS = false
+		c.table.listeners[c.listener].opts.Backlog = 2
+		c.send(seg{flags: SYN})
+		c.want("the second", seg{flags: SYN | ACK, ack: 1})
+		c.table.listeners[c.listener].opts.Backlog = 1
+		c.wantDrop("there is no room", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropBacklog)
+		first := c.table.Accept(c.listener)
+		c.table.Unlisten(c.now, c.listener)
+		c.settle()
+		c.want("it is told", seg{flags: RST | ACK, seq: 1, ack: 1})
+		c.wantIdle("the first goes on")
+		c.table.Abort(c.now, first)
+	})
+}
+
 // halfISS looks up the initial sequence number of the half-open connection of the present flow.
 func (c *talk) halfISS() Seq { return c.table.halves.at(c.table.find(&c.flow).index()).iss }
 

@@ -80,6 +80,7 @@ func TestRegressions(t *testing.T) {
 		{3, 206763, "a pacing rate of next to nothing kept a connection waiting for twenty minutes"},
 		{3, 210693, "the page an application was writing to was given back when Fast Open's SYN was acknowledged"},
 		{3, 215005, "the same: wrong bytes were sent"},
+		{3, 2066061, "turned away for want of room, and the listener ended: a client took itself for connected for ever"},
 		{3, 125588, "corked and without acknowledgement: neither user time-out nor black hole was noticed while the peer spoke"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
