@@ -84,20 +84,25 @@ func TestAttack_H04_fullBacklogCompletesNothing(t *testing.T) {
 	})
 }
 
+// turnAway lets a second client complete its handshake when the first has taken the only place.
+func (c *talk) turnAway() {
+	c.listen(ListenOptions{Backlog: 1})
+	c.send(seg{flags: SYN})
+	c.want("the first", seg{flags: SYN | ACK, ack: 1})
+	c.send(seg{flags: ACK, seq: 1, ack: 1})
+	c.flow.RemotePort++
+	c.knowISS = false
+	c.table.listeners[c.listener].opts.Backlog = 2
+	c.send(seg{flags: SYN})
+	c.want("the second", seg{flags: SYN | ACK, ack: 1})
+	c.table.listeners[c.listener].opts.Backlog = 1
+	c.wantDrop("there is no room", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropBacklog)
+}
+
 // A peer that completed the handshake and waits for us to speak is told when there was never room for it.
 func TestListen_turnedAwayIsTold(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
-		c.listen(ListenOptions{Backlog: 1})
-		c.send(seg{flags: SYN})
-		c.want("the first", seg{flags: SYN | ACK, ack: 1})
-		c.send(seg{flags: ACK, seq: 1, ack: 1})
-		c.flow.RemotePort++
-		c.knowISS = false
-		c.table.listeners[c.listener].opts.Backlog = 2
-		c.send(seg{flags: SYN})
-		c.want("the second", seg{flags: SYN | ACK, ack: 1})
-		c.table.listeners[c.listener].opts.Backlog = 1
-		c.wantDrop("there is no room", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropBacklog)
+		c.turnAway()
 		for range synAckRetries {
 			c.advanceToTimer()
 			c.want("the SYN-ACK again", seg{flags: SYN | ACK, ack: 1})
@@ -110,17 +115,7 @@ func TestListen_turnedAwayIsTold(t *testing.T) {
 // So is one whose listener ends while it waits: no SYN-ACK will come again that could bring its answer.
 func TestUnlisten_turnedAwayIsTold(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
-		c.listen(ListenOptions{Backlog: 1})
-		c.send(seg{flags: SYN})
-		c.want("the first", seg{flags: SYN | ACK, ack: 1})
-		c.send(seg{flags: ACK, seq: 1, ack: 1})
-		c.flow.RemotePort++
-		c.knowISS = false
-		c.table.listeners[c.listener].opts.Backlog = 2
-		c.send(seg{flags: SYN})
-		c.want("the second", seg{flags: SYN | ACK, ack: 1})
-		c.table.listeners[c.listener].opts.Backlog = 1
-		c.wantDrop("there is no room", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropBacklog)
+		c.turnAway()
 		first := c.table.Accept(c.listener)
 		c.table.Unlisten(c.now, c.listener)
 		c.settle()
