@@ -91,8 +91,9 @@ func (sh *shard) arm(now, at tcp.Time) {
 }
 
 // fire runs when the timer does. On a busy machine the reader may have waited for a processor as long as the timer has: before
-// silence is taken for loss, what has arrived is read.
+// silence is taken for loss, what has arrived is read, and whether the link has become too narrow for what was sent.
 func (sh *shard) fire() {
+	sh.stack.followMTU()
 	now := sh.lock()
 	sh.armed = tcp.Never
 	if !sh.closed && sh.table.Overdue(now) {

@@ -177,6 +177,24 @@ func TestMTUFollowed(t *testing.T) {
 	})
 }
 
+// A sender whose packets are all lost since the link has become narrower hears of nobody; it finds out when it sends again.
+func TestMTUFollowed_inSilence(t *testing.T) {
+	eachFamily(t, func(t *testing.T, addr string) {
+		p := newPair(t, 1)
+		c, s := p.connect(addr)
+		synctest.Wait()
+		for _, e := range p.ends {
+			e.SetMTU(1300)
+		}
+		b := strings.Repeat("too long now ", 107)
+		mustWrite(t, c, b)
+		mustRead(t, s, b)
+		if i := c.Info(); i.PathMTU != 1300 || i.Retransmits == 0 {
+			t.Errorf("path MTU %d, %d retransmissions", i.PathMTU, i.Retransmits)
+		}
+	})
+}
+
 func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, 1)

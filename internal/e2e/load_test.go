@@ -27,8 +27,14 @@ type loadStream struct {
 // runLoad connects four times to each of the addresses.
 func runLoad(t *testing.T, ns *namespace, addresses ...string) *load {
 	t.Helper()
-	l := &load{ended: make(chan error, 4*len(addresses))}
-	for i := range 4 * len(addresses) {
+	return runStreams(t, ns, 4, addresses...)
+}
+
+// runStreams connects n times to each of the addresses.
+func runStreams(t *testing.T, ns *namespace, n int, addresses ...string) *load {
+	t.Helper()
+	l := &load{ended: make(chan error, n*len(addresses))}
+	for i := range n * len(addresses) {
 		s := &loadStream{conn: ns.connect(t, addresses[i%len(addresses)])}
 		l.streams = append(l.streams, s)
 		go func() { l.ended <- s.run(uint64(i), &l.halt) }()
