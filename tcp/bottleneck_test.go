@@ -40,7 +40,13 @@ type bottleneck struct {
 
 func newBottleneck(t testing.TB, o Options) *bottleneck {
 	t.Helper()
-	b := &bottleneck{TB: t, now: Time(Second), rate: 12_500_000, queue: 250_000, delay: 20 * Millisecond, dice: 1, data: make([]byte, 1<<16), rest: -1}
+	return newBottleneckDelay(t, o, 20*Millisecond)
+}
+
+// newBottleneckDelay is the same on a path of another length, which the handshake measures.
+func newBottleneckDelay(t testing.TB, o Options, delay Duration) *bottleneck {
+	t.Helper()
+	b := &bottleneck{TB: t, now: Time(Second), rate: 12_500_000, queue: 250_000, delay: delay, dice: 1, data: make([]byte, 1<<16), rest: -1}
 	for i := range b.tables {
 		b.tables[i] = NewTable(Config{Secret: [16]byte{byte(i + 1)}, Seed: uint64(i)})
 	}

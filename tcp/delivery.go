@@ -85,7 +85,7 @@ func (d *delivery) early(s *sent) bool {
 func (d *delivery) growth() acknowledged {
 	c := d.c
 	a := acknowledged{
-		bytes: min(d.acked, d.fresh), flight: d.before, rtt: c.rtt.last, una: c.snd.una, nxt: c.snd.nxt,
+		bytes: min(d.acked, d.fresh), flight: d.before, rtt: c.rtt.last, shortest: c.rtt.min, una: c.snd.una, nxt: c.snd.nxt,
 		delivered: d.fresh, inflight: c.inflight(), trip: c.trip(), sack: c.sack, rate: d.rate, sampler: &c.rate,
 	}
 	if d.hasRTT {

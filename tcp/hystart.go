@@ -3,15 +3,24 @@ package tcp
 // hystart ends the first slow start before it fills the buffers of the path: HyStart++ (RFC 9406). When the shortest
 // round-trip time of a round exceeds that of the round before, the window grows a quarter as fast (Conservative Slow Start)
 // until five rounds confirm it, or a shorter round-trip time shows that it was noise.
+//
+// It has a second sign, the train of HyStart, which RFC 9438, section 4.10, allows as well: acknowledgements that follow each
+// other for half of the round trip are those of a path that is full. Round-trip times tell a round trip later, and of a queue of
+// two round trips the window has by then lost a third. Where both signs agree, CSS ends with the round: "at most" five
+// (RFC 9406, section 4.2) would lose a part of that queue as well.
 type hystart struct {
 	started       bool
 	css           bool
+	full          bool     // a train was seen
 	rounds        uint8    // of CSS
 	end           Seq      // windowEnd: the round ends when this is acknowledged
 	last, current Duration // shortest round-trip time of the round before, and of this one; 0: none yet
 	baseline      Duration // of the round in which CSS began
 	samples       int
 	fraction      uint32 // of growth in CSS
+
+	began, train micros    // of the round, and when the last acknowledgement of its train came
+	paced        [2]uint32 // microseconds by which pacing spread the round before, and this one
 }
 
 // The constants of RFC 9406, section 4.3.
@@ -24,13 +33,25 @@ const (
 	cssRounds        = 5
 )
 
+// The constants of the train, as in Linux (tcp_cubic.c).
+const (
+	trainGap      = 2 * Millisecond // a longer pause between acknowledgements ends it, and so does
+	trainGapShare = 8               // of the round trip
+	trainShare    = 2               // of the round trip: as long a train is one of a full path
+	trainSegments = 16              // of the window: a shorter one makes none
+)
+
 // grow returns by how much the window grows for an acknowledgement, and whether slow start is over (RFC 9406, section 4.2).
 // There is no limit L for the growth per acknowledgement: with super-packets one acknowledgement is a whole round.
-func (h *hystart) grow(a *acknowledged, mss uint32) (n int, over bool) {
+func (h *hystart) grow(now Time, w *window, a *acknowledged) (n int, over bool) {
 	if !h.started || h.end.Less(a.una) { // what ends a round still measures it: in the next it would hide that the path is slower
-		over = h.nextRound(a.nxt)
+		over = h.nextRound(now, a.nxt)
 	}
-	h.sample(a, mss)
+	h.sample(a, w.mss)
+	if h.trained(now, a) && w.cwnd >= trainSegments*w.mss {
+		h.full = true
+		h.conserve()
+	}
 	if !h.css {
 		return a.bytes, over
 	}
@@ -41,12 +62,14 @@ func (h *hystart) grow(a *acknowledged, mss uint32) (n int, over bool) {
 }
 
 // nextRound begins a round. The round in which CSS began counts.
-func (h *hystart) nextRound(nxt Seq) (over bool) {
+func (h *hystart) nextRound(now Time, nxt Seq) (over bool) {
 	if h.started && h.css {
 		h.rounds++
 	}
 	h.started, h.end = true, nxt
 	h.last, h.current, h.samples = h.current, 0, 0
+	h.began, h.train = now.micros(), now.micros()
+	h.paced[0], h.paced[1] = h.paced[1], 0
 	return h.css && h.rounds >= cssRounds
 }
 
@@ -62,12 +85,37 @@ func (h *hystart) sample(a *acknowledged, mss uint32) {
 	if h.samples += max(a.bytes/int(2*mss), 1); h.samples < rttSamples {
 		return
 	}
+	longer := h.last != 0 && h.current >= h.last+min(max(h.last/minRTTDivisor, minRTTThresh), maxRTTThresh)
 	switch {
-	case h.css:
-		if h.current < h.baseline {
-			h.css, h.rounds = false, 0
-		}
-	case h.last != 0 && h.current >= h.last+min(max(h.last/minRTTDivisor, minRTTThresh), maxRTTThresh):
+	case !h.css && longer:
+		h.conserve()
+	case h.css && h.current < h.baseline:
+		h.css, h.full, h.rounds = false, false, 0
+	case h.css && longer && h.full && h.rounds > 0:
+		h.rounds = cssRounds
+	}
+}
+
+// conserve begins CSS.
+func (h *hystart) conserve() {
+	if !h.css {
 		h.css, h.rounds, h.baseline = true, 0, h.current
+	}
+}
+
+// trained tells whether acknowledgements have come one after the other for so long that the path must be full. What pacing or
+// the application spread is no sign of that.
+func (h *hystart) trained(now Time, a *acknowledged) bool {
+	if a.rate.limited || now.micros().sub(h.train) > min(trainGap, a.shortest/trainGapShare) {
+		return false
+	}
+	h.train = now.micros()
+	return h.train.sub(h.began) > a.shortest/trainShare+Duration(h.paced[0])*Microsecond
+}
+
+// spread notes that pacing held back for d.
+func (h *hystart) spread(d Duration) {
+	if h.started {
+		h.paced[1] += uint32(d / Microsecond)
 	}
 }

@@ -39,7 +39,7 @@ func (lossBased) acked(now Time, w *window, a *acknowledged) {
 		w.avoidance().grow(now, w, a.bytes, a.rtt)
 	case w.ssthresh == infiniteSsth:
 		// "An implementation SHOULD use HyStart++ only for the initial slow start" (RFC 9406, section 4.3).
-		n, over := w.hystart.grow(a, w.mss)
+		n, over := w.hystart.grow(now, w, a)
 		w.set(w.cwnd + uint32(n))
 		if over {
 			w.ssthresh = w.cwnd

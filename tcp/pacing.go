@@ -79,6 +79,7 @@ func (c *Conn) pace(now Time, n int) {
 	}
 	// The rate may be another soon: nobody is kept waiting for longer than a second (as Linux, sch_fq).
 	pause := min(Duration(uint64(n)*uint64(Second)/max(c.pacingRate(), 1)), Second)
+	c.cc.hystart.spread(pause)
 	if late := now.Sub(c.release); late > 0 {
 		pause -= min(pause/2, late)
 	}
