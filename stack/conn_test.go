@@ -2,6 +2,7 @@ package stack_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -16,12 +17,20 @@ import (
 	"tcpd/tcp"
 )
 
-// eachFamily runs f in a bubble of virtual time, once with each family's address of the server.
-func eachFamily(t *testing.T, f func(t *testing.T, addr string)) {
+// eachWay runs f in bubbles of virtual time, with each family's address of the server and with so many queues that packets come
+// by: see newPair.
+func eachWay(t *testing.T, f func(t *testing.T, addr string, queues int)) {
+	eachLayout(t, func(t *testing.T, addr string, queues int) {
+		synctest.Test(t, func(t *testing.T) { f(t, addr, queues) })
+	})
+}
+
+// eachLayout is eachWay in the time of the machine.
+func eachLayout(t *testing.T, f func(t *testing.T, addr string, queues int)) {
 	for family, addr := range families {
-		t.Run(family, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { f(t, addr) })
-		})
+		for _, queues := range []int{1, 2, 4} {
+			t.Run(fmt.Sprintf("%s, queues %d", family, queues), func(t *testing.T) { f(t, addr, queues) })
+		}
 	}
 }
 
@@ -33,8 +42,8 @@ func wantError(t *testing.T, what string, err error, target error) {
 }
 
 func TestHalfClose(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		c, s := newPair(t, 1).connect(addr)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		c, s := newPair(t, queues).connect(addr)
 		mustWrite(t, c, "question")
 		if err := c.CloseWrite(); err != nil {
 			t.Fatal(err)
@@ -67,8 +76,8 @@ func TestReset(t *testing.T) {
 	}
 	for name, prepare := range tests {
 		t.Run(name, func(t *testing.T) {
-			eachFamily(t, func(t *testing.T, addr string) {
-				c, s := newPair(t, 1).connect(addr)
+			eachWay(t, func(t *testing.T, addr string, queues int) {
+				c, s := newPair(t, queues).connect(addr)
 				mustWrite(t, c, "never read")
 				synctest.Wait()
 				prepare(t, s)
@@ -83,8 +92,8 @@ func TestReset(t *testing.T) {
 }
 
 func TestBytesBeforeResetAreRead(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		c, s := newPair(t, 1).connect(addr)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		c, s := newPair(t, queues).connect(addr)
 		mustWrite(t, s, "last words")
 		synctest.Wait()
 		s.SetLinger(0)
@@ -97,8 +106,8 @@ func TestBytesBeforeResetAreRead(t *testing.T) {
 }
 
 func TestCloseUnblocks(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		c, _ := newPair(t, 1).connect(addr)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		c, _ := newPair(t, queues).connect(addr)
 		errs := make(chan error)
 		for range 3 { // more than one reader may wait
 			go func() {
@@ -122,8 +131,8 @@ func TestCloseUnblocks(t *testing.T) {
 }
 
 func TestDeadlines(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		c, s := newPair(t, 1).connect(addr)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		c, s := newPair(t, queues).connect(addr)
 		start := time.Now()
 		c.SetReadDeadline(start.Add(3 * time.Second))
 		_, err := c.Read(make([]byte, 1))
@@ -147,8 +156,8 @@ func TestDeadlines(t *testing.T) {
 }
 
 func TestDeadlineMovedWhileBlocked(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		c, _ := newPair(t, 1).connect(addr)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		c, _ := newPair(t, queues).connect(addr)
 		start := time.Now()
 		c.SetReadDeadline(start.Add(time.Second))
 		done := make(chan error)
@@ -174,8 +183,11 @@ func TestDeadlineMovedWhileBlocked(t *testing.T) {
 
 // Writes of several goroutines do not mix.
 func TestWritesAreWhole(t *testing.T) {
-	p := newPair(t, 2, noDelay, noDelay)
-	c, s := p.connect(families["IPv4"])
+	eachLayout(t, testWritesAreWhole)
+}
+
+func testWritesAreWhole(t *testing.T, addr string, queues int) {
+	c, s := newPair(t, queues, noDelay, noDelay).connect(addr)
 	const size, writers = 1 << 20, 4
 	for i := range writers {
 		go func() {
@@ -198,16 +210,14 @@ func TestWritesAreWhole(t *testing.T) {
 
 // A stream both ways with a link that loses nothing, larger than any buffer.
 func TestEchoBulk(t *testing.T) {
-	for family, addr := range families {
-		t.Run(family, func(t *testing.T) {
-			c, s := newPair(t, 2).connect(addr)
-			go func() {
-				io.Copy(struct{ io.Writer }{s}, struct{ io.Reader }{s})
-				s.Close()
-			}()
-			checkEcho(t, c, 32<<20)
-		})
-	}
+	eachLayout(t, func(t *testing.T, addr string, queues int) {
+		c, s := newPair(t, queues).connect(addr)
+		go func() {
+			io.Copy(struct{ io.Writer }{s}, struct{ io.Reader }{s})
+			s.Close()
+		}()
+		checkEcho(t, c, 16<<20)
+	})
 }
 
 // checkEcho writes n bytes to c and compares what returns. It may be called by any goroutine.
@@ -247,8 +257,8 @@ func checkEcho(t *testing.T, c *stack.Conn, n int) {
 }
 
 func TestSettings(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		c, s := p.connect(addr)
 		for what, err := range map[string]error{
 			"SetNoDelay":         c.SetNoDelay(true),
@@ -311,8 +321,8 @@ func TestIdleConnections(t *testing.T) {
 
 // What connections were charged comes back, to the last byte, once they are over.
 func TestMemoryReturns(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 2)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{})
 		for range 20 {
 			c := p.dial(addr)
@@ -341,11 +351,12 @@ func TestMemoryReturns(t *testing.T) {
 
 // Done tells of a reset that came before the connection was accepted, with what was sent before it still to be read.
 func TestDone_resetBeforeAccept(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{})
 		c := p.dial(addr)
 		mustWrite(t, c, "hi")
+		synctest.Wait() // on another queue the reset might overtake it
 		c.SetLinger(0)
 		c.Close()
 		synctest.Wait()
@@ -362,8 +373,8 @@ func TestDone_resetBeforeAccept(t *testing.T) {
 
 // Done tells of a reset to who does not read, and of Close; not of FIN.
 func TestDone(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{})
 		over := func(c *stack.Conn) bool {
 			synctest.Wait()

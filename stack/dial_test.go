@@ -16,8 +16,8 @@ import (
 var elsewhere = map[string]string{"IPv4": "10.77.0.99:80", "IPv6": "[fd77::99]:80"}
 
 func TestDialRefused(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		_, err := newPair(t, 1).client.Dial("tcp", addr)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		_, err := newPair(t, queues).client.Dial("tcp", addr)
 		wantError(t, "Dial", err, syscall.ECONNREFUSED)
 		if oe := (*net.OpError)(nil); !errors.As(err, &oe) || oe.Op != "dial" || oe.Addr.String() != addr {
 			t.Errorf("Dial: %v does not name the address", err)

@@ -31,12 +31,12 @@ var ways = map[string]func(*stack.Listener) net.Listener{
 	"goroutines": func(l *stack.Listener) net.Listener { return struct{ net.Listener }{l} },
 }
 
-// bothWays runs f with a client of s, with each way and family.
+// bothWays runs f with a client of s, with each way, family and number of queues.
 func bothWays(t *testing.T, s func() counted, f func(t *testing.T, p *pair, s counted, addr string)) {
 	for way, listener := range ways {
-		for family, addr := range families {
-			t.Run(way+"/"+family, func(t *testing.T) {
-				p := newPair(t, 2)
+		t.Run(way, func(t *testing.T) {
+			eachLayout(t, func(t *testing.T, addr string, queues int) {
+				p := newPair(t, queues)
 				s, l := s(), p.listen(addr, stack.ListenOptions{})
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error, 1)
@@ -47,7 +47,7 @@ func bothWays(t *testing.T, s func() counted, f func(t *testing.T, p *pair, s co
 					t.Errorf("Serve: %v", err)
 				}
 			})
-		}
+		})
 	}
 }
 

@@ -1,15 +1,15 @@
 package stack_test
 
 import (
-	"bytes"
+	"errors"
 	"io"
-	"os"
+	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"tcpd/ip"
 	"tcpd/stack"
+	"tcpd/tun"
 )
 
 // hangingLink is a link whose first Write tells hung and does not return before resume is closed.
@@ -25,81 +25,78 @@ func (l *hangingLink) Write(queue int, p *ip.Outgoing) error {
 	return l.Link.Write(queue, p)
 }
 
-// scatter is an end of a link that puts each packet on another queue than the one before, so that half of them arrive on a
-// queue that is not the owner's, out of order as a matter of course.
-type scatter struct {
-	queues []chan scattered
-	peer   *scatter
-	next   atomic.Uint32
-	once   sync.Once
-	closed chan struct{}
+// stray is an end of a link in memory whose packets come by any queue: each stays with the queue of the one before, or takes
+// another at random, so that most arrive on a queue that is not their owner's, and overtake each other there.
+type stray struct {
+	queues []*tun.Memory // a link of one queue each
+
+	mu     sync.Mutex
+	random *rand.Rand
+	stays  int // of so many packets one changes the queue
+	at     int // the queue that the next packet takes unless it changes
 }
 
-type scattered struct {
-	bytes   []byte
-	offload ip.Offload
-}
-
-func newScatter(queues int) (*scatter, *scatter) {
-	var ends [2]*scatter
+// newStray returns both ends of a link. The seed decides which way the packets take; with one queue there is only one.
+func newStray(mtu, queues, depth int, seed uint64) (*stray, *stray) {
+	var ends [2]*stray
 	for i := range ends {
-		ends[i] = &scatter{closed: make(chan struct{})}
-		for range queues {
-			ends[i].queues = append(ends[i].queues, make(chan scattered, 1024))
-		}
+		r := rand.New(rand.NewPCG(seed, uint64(i)))
+		ends[i] = &stray{random: r, stays: [...]int{1, 2, 8}[r.IntN(3)]}
 	}
-	ends[0].peer, ends[1].peer = ends[1], ends[0]
+	for range queues {
+		a, b := tun.NewMemory(mtu, 1, depth)
+		ends[0].queues, ends[1].queues = append(ends[0].queues, a), append(ends[1].queues, b)
+	}
 	return ends[0], ends[1]
 }
 
-func (l *scatter) Queues() int { return len(l.queues) }
-func (l *scatter) MTU() int    { return 1500 }
+func (l *stray) Queues() int           { return len(l.queues) }
+func (l *stray) MTU() int              { return l.queues[0].MTU() }
+func (l *stray) Pending(queue int) int { return l.queues[queue].Pending(0) }
 
-func (l *scatter) Read(queue, _ int, deliver func([]byte, ip.Offload)) error {
-	select {
-	case p := <-l.queues[queue]:
-		deliver(p.bytes, p.offload)
-		return nil
-	case <-l.closed:
-		return os.ErrClosed
+func (l *stray) SetMTU(mtu int) {
+	for _, q := range l.queues {
+		q.SetMTU(mtu)
 	}
 }
 
-func (l *scatter) Poll(queue, max int, deliver func([]byte, ip.Offload)) (n int, err error) {
-	for ; n < max; n++ {
-		select {
-		case p := <-l.queues[queue]:
-			deliver(p.bytes, p.offload)
-		default:
-			return n, nil
-		}
-	}
-	return n, nil
+func (l *stray) Read(queue, max int, deliver func([]byte, ip.Offload)) error {
+	return l.queues[queue].Read(0, max, deliver)
 }
 
-func (l *scatter) Write(_ int, o *ip.Outgoing) error {
-	b := bytes.Clone(o.Header)
-	for _, p := range o.Payload {
-		b = append(b, p...)
-	}
-	select {
-	case l.peer.queues[int(l.next.Add(1))%len(l.queues)] <- scattered{b, o.Offload}:
-	default: // full: lost, as on any network
-	}
-	return nil
+func (l *stray) Poll(queue, max int, deliver func([]byte, ip.Offload)) (int, error) {
+	return l.queues[queue].Poll(0, max, deliver)
 }
 
-func (l *scatter) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
+func (l *stray) Write(queue int, o *ip.Outgoing) error {
+	return l.queues[l.choose(queue)].Write(0, o)
+}
+
+// choose takes a queue for a packet that was written to one of ours.
+func (l *stray) choose(queue int) int {
+	if len(l.queues) == 1 {
+		return queue
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.random.IntN(l.stays) == 0 {
+		l.at = l.random.IntN(len(l.queues))
+	}
+	return l.at
+}
+
+func (l *stray) Close() (err error) {
+	for _, q := range l.queues {
+		err = errors.Join(err, q.Close())
+	}
+	return err
 }
 
 // Packets come by foreign queues and are handed to the shard that owns their flow.
 func TestForeignQueues(t *testing.T) {
 	for family, addr := range families {
 		t.Run(family, func(t *testing.T) {
-			a, b := newScatter(3)
-			p := newPair(t, 3, func(c *stack.Config) { c.Link = a }, func(c *stack.Config) { c.Link = b })
+			p := newPair(t, 3)
 			l := p.listen(addr, stack.ListenOptions{})
 			var work sync.WaitGroup
 			for range 6 {
@@ -110,11 +107,18 @@ func TestForeignQueues(t *testing.T) {
 					s.Close()
 				})
 				work.Go(func() {
-					checkEcho(t, c, 1<<20)
+					checkEcho(t, c, 4<<20)
 					c.Close()
 				})
 			}
 			work.Wait()
+			for end, l := range p.ends {
+				for i, q := range l.queues {
+					if n := q.Stats().Read.Packets; n == 0 {
+						t.Errorf("no packet has come by queue %d of end %d", i, end)
+					}
+				}
+			}
 		})
 	}
 }

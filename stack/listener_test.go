@@ -134,8 +134,8 @@ func TestAcceptManyCallers(t *testing.T) {
 }
 
 func TestBacklog(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{Backlog: 2})
 		dials := make(chan error)
 		for range 5 {
@@ -164,8 +164,8 @@ func TestBacklog(t *testing.T) {
 }
 
 func TestListenerCloseResetsPending(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 2)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{})
 		served := p.dial(addr)
 		s := accept(t, l)
@@ -182,8 +182,8 @@ func TestListenerCloseResetsPending(t *testing.T) {
 }
 
 func TestAttempts(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 2)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{Hold: true})
 		type dialled struct {
 			conn net.Conn
@@ -239,8 +239,8 @@ func TestAttempts(t *testing.T) {
 }
 
 func TestAttemptGivenUp(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{Hold: true})
 		go p.client.Dial("tcp", addr)
 		a, err := l.NextAttempt()

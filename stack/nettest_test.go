@@ -10,7 +10,7 @@ import (
 func TestConn(t *testing.T) {
 	for family, addr := range families {
 		t.Run(family, func(t *testing.T) {
-			for _, queues := range []int{1, 2} {
+			for _, queues := range []int{1, 2, 4} {
 				nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 					p := newPair(t, queues, noDelay, noDelay)
 					client, server := p.connect(addr)

@@ -3,20 +3,20 @@ package stack_test
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"testing"
 
 	"tcpd/stack"
 	"tcpd/tcp"
-	"tcpd/tun"
 )
 
 // pair is two stacks with a link between them.
 type pair struct {
 	t              testing.TB
 	server, client *stack.Stack
-	ends           [2]*tun.Memory // of server and client
+	ends           [2]*stray // of server and client
 }
 
 var (
@@ -34,11 +34,15 @@ func prefixes(list ...string) (p []netip.Prefix) {
 }
 
 // newPair starts both with configurations that the edits have changed: the first that of the server, the second that of the
-// client. In the end it checks that every packet was accounted for.
+// client. With several queues, packets come by any of them. In the end it checks that every packet was accounted for.
 func newPair(t testing.TB, queues int, edits ...func(*stack.Config)) *pair {
 	t.Helper()
 	p := &pair{t: t}
-	p.ends[0], p.ends[1] = tun.NewMemory(1500, queues, 4096)
+	seed := rand.Uint64()
+	if queues > 1 {
+		t.Logf("packets take queues by seed %d", seed)
+	}
+	p.ends[0], p.ends[1] = newStray(1500, queues, 4096, seed)
 	for i, addrs := range [][]netip.Prefix{serverAddrs, clientAddrs} {
 		cfg := stack.Config{Link: p.ends[i], Addresses: addrs, Secret: [16]byte{byte(i) + 1}, Seed: uint64(i) + 1}
 		if i < len(edits) && edits[i] != nil {

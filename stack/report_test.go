@@ -7,8 +7,8 @@ import (
 
 // Who asks is told when the peer answers no more, long before the connection is given up.
 func TestReports(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		c, _ := p.connect(addr)
 		reports := c.Reports()
 		if c.Reports() != reports {

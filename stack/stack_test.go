@@ -42,8 +42,8 @@ func TestConfigErrors(t *testing.T) {
 
 // Close never lets a cut stream look complete.
 func TestStackCloseResets(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 2)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{})
 		c := p.dial(addr)
 		s := accept(t, l)
@@ -76,8 +76,8 @@ func TestStackCloseResets(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 2)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		l := p.listen(addr, stack.ListenOptions{})
 		c := p.dial(addr)
 		s := accept(t, l)
@@ -109,8 +109,8 @@ func TestDrain(t *testing.T) {
 }
 
 func TestLinkFails(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 2)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		c, s := p.connect(addr)
 		p.ends[0].Close()
 		<-p.server.Done()
@@ -159,8 +159,8 @@ func TestAliveNoticesHang(t *testing.T) {
 }
 
 func TestMTUFollowed(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		c, _ := p.connect(addr)
 		if i := c.Info(); i.PathMTU != 1500 {
 			t.Fatalf("path MTU %d, want 1500", i.PathMTU)
@@ -179,8 +179,8 @@ func TestMTUFollowed(t *testing.T) {
 
 // A sender whose packets are all lost since the link has become narrower hears of nobody; it finds out when it sends again.
 func TestMTUFollowed_inSilence(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		c, s := p.connect(addr)
 		synctest.Wait()
 		for _, e := range p.ends {
@@ -216,8 +216,8 @@ func TestReload(t *testing.T) {
 
 // Connections whose application has closed them go on by themselves.
 func TestCloseDelivers(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		c, s := newPair(t, 1).connect(addr)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		c, s := newPair(t, queues).connect(addr)
 		go func() {
 			s.Write(make([]byte, 1<<20))
 			s.Close()
@@ -230,8 +230,8 @@ func TestCloseDelivers(t *testing.T) {
 
 // The budget bounds what peers can make us keep; what services read makes room, and all streams come whole in the end.
 func TestMemoryPressure(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1, func(c *stack.Config) { c.Limits.Memory = 512 << 10 })
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues, func(c *stack.Config) { c.Limits.Memory = 512 << 10 })
 		l := p.listen(addr, stack.ListenOptions{})
 		var served []*stack.Conn
 		for range 8 {
@@ -275,8 +275,8 @@ func TestUseAfterClose(t *testing.T) {
 
 // A stream that its application has closed and the stack cuts short ends in RST, as all others do.
 func TestStackCloseResetsClosed(t *testing.T) {
-	eachFamily(t, func(t *testing.T, addr string) {
-		p := newPair(t, 1)
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		p := newPair(t, queues)
 		c, s := p.connect(addr)
 		c.SetReadDeadline(time.Now().Add(time.Minute))
 		go func() {

@@ -2,6 +2,7 @@ package stack_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/netip"
@@ -18,46 +19,56 @@ import (
 // TestStress: many connections in every stage of life, with little memory, while limits, options, listeners and the recorder change.
 // What is read is what was written, and nothing of it is left.
 func TestStress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		seed := rand.Uint64()
-		t.Logf("seed %d", seed)
-		small := func(c *stack.Config) { noDelay(c); c.Limits.Memory, c.Recorder = 600<<10, true }
-		p := newPair(t, 2, small, noDelay)
-		var services, clients sync.WaitGroup
-		for port, way := range map[string]string{"80": "events", "81": "goroutines"} {
-			l := p.listen(":"+port, stack.ListenOptions{})
-			services.Go(func() { _ = (&service.Echo{}).Serve(t.Context(), ways[way](l)) })
-		}
-		for i := range 24 {
-			clients.Go(func() {
-				r := rand.New(rand.NewPCG(seed, uint64(i)))
-				for range 12 {
-					live(t, p, r)
-				}
-			})
-		}
-		done := make(chan struct{})
-		go func() { clients.Wait(); close(done) }()
-		r := rand.New(rand.NewPCG(seed, 99))
-		for over := false; !over; {
-			change(p, r)
-			select {
-			case <-done:
-				over = true
-			case <-time.After(time.Duration(r.IntN(3000)) * time.Microsecond):
-			}
-		}
-		time.Sleep(30 * time.Minute) // virtual; what was given up without an answer ends
-		for who, s := range map[string]*stack.Stack{"server": p.server, "client": p.client} {
-			if st := s.Stats(); st.MemoryUsed != 0 || st.Connections != 0 || st.TimeWait != 0 || st.HalfOpen != 0 {
-				t.Errorf("%s: %d bytes, %d connections, %d in TIME-WAIT, %d half-open are left", who, st.MemoryUsed,
-					st.Connections, st.TimeWait, st.HalfOpen)
-			}
-		}
-		p.server.Close()
-		services.Wait()
-	})
+	for _, queues := range []int{1, 2, 4} {
+		t.Run(fmt.Sprintf("queues %d", queues), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testStress(t, queues) })
+		})
+	}
 }
+
+func testStress(t *testing.T, queues int) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	asks := func(c *stack.Config) { noDelay(c); c.Options.KeepAlive = asksSoon }
+	small := func(c *stack.Config) { asks(c); c.Limits.Memory, c.Recorder = 600<<10, true }
+	p := newPair(t, queues, small, asks)
+	var services, clients sync.WaitGroup
+	for port, way := range map[string]string{"80": "events", "81": "goroutines"} {
+		l := p.listen(":"+port, stack.ListenOptions{})
+		services.Go(func() { _ = (&service.Echo{}).Serve(t.Context(), ways[way](l)) })
+	}
+	for i := range 24 {
+		clients.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(i)))
+			for range 12 {
+				live(t, p, r)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { clients.Wait(); close(done) }()
+	r := rand.New(rand.NewPCG(seed, 99))
+	for over := false; !over; {
+		change(p, r)
+		select {
+		case <-done:
+			over = true
+		case <-time.After(time.Duration(r.IntN(3000)) * time.Microsecond):
+		}
+	}
+	time.Sleep(30 * time.Minute) // virtual; what was given up without an answer ends
+	for who, s := range map[string]*stack.Stack{"server": p.server, "client": p.client} {
+		if st := s.Stats(); st.MemoryUsed != 0 || st.Connections != 0 || st.TimeWait != 0 || st.HalfOpen != 0 {
+			t.Errorf("%s: %d bytes, %d connections, %d in TIME-WAIT, %d half-open are left", who, st.MemoryUsed,
+				st.Connections, st.TimeWait, st.HalfOpen)
+		}
+	}
+	p.server.Close()
+	services.Wait()
+}
+
+// asksSoon finds the connections whose peer's only RST was overtaken, or came while too many were sent.
+var asksSoon = tcp.KeepAlive{Enabled: true, Idle: tcp.Minute, Interval: 10 * tcp.Second, Count: 3}
 
 // live is the life of one connection to an echo, or to nobody: it writes and reads at once, until it is done or something ends it.
 func live(t *testing.T, p *pair, r *rand.Rand) {
@@ -133,6 +144,7 @@ func change(p *pair, r *rand.Rand) {
 		p.server.SetLimits(stack.Limits{Memory: int64(100+r.IntN(1200)) << 10, HalfOpen: 1 + r.IntN(20), TimeWait: 1 + r.IntN(50)})
 	case 1:
 		o := tcp.DefaultOptions()
+		o.KeepAlive = asksSoon
 		o.Congestion, o.ECN = tcp.Congestion(r.IntN(3)), tcp.ECN(r.IntN(3))
 		p.server.SetOptions(o)
 		p.client.SetOptions(o)

@@ -104,7 +104,7 @@ func TestVirtualClock_stacksComeMeanwhile(t *testing.T) {
 }
 
 // lose has what is written to a link during f find it too narrow.
-func lose(link *tun.Memory, f func()) {
+func lose(link *stray, f func()) {
 	mtu := link.MTU()
 	link.SetMTU(0)
 	f()
