@@ -97,13 +97,8 @@ func cookieTS(h *half, clock uint32) uint32 {
 }
 
 // emitCookie builds a SYN-ACK that carries a cookie.
-func (t *Table) emitCookie(now Time, out *ip.Outgoing) bool {
-	h, ok := t.cookies.pop()
-	if !ok {
-		return false
-	}
-	t.buildSynAck(now, &h, cookieTS(&h, t.tsNow(now, &h.flow)), out)
-	return true
+func (t *Table) emitCookie(now Time, h *half, out *ip.Outgoing) {
+	t.buildSynAck(now, h, cookieTS(h, t.tsNow(now, &h.flow)), out)
 }
 
 // takeCookie opens a connection if the segment acknowledges a cookie of ours. While cookies count, others are dropped without

@@ -314,14 +314,21 @@ func (t *Table) Poll(now Time, out *ip.Outgoing) bool {
 	return true
 }
 
+// emitStray builds a segment that belongs to no record; one waits.
+func (t *Table) emitStray(now Time, out *ip.Outgoing) {
+	if r, ok := t.replies.pop(); ok {
+		t.buildReply(now, &r, out)
+		return
+	}
+	h, _ := t.cookies.pop()
+	t.emitCookie(now, &h, out)
+}
+
 // next builds what Poll returns.
 func (t *Table) next(now Time, out *ip.Outgoing) bool {
 	for {
-		if r, ok := t.replies.pop(); ok {
-			t.buildReply(now, &r, out)
-			return true
-		}
-		if t.emitCookie(now, out) {
+		if t.replies.n+t.cookies.n > 0 { // a record that pop returns is cleared first, also when there is none
+			t.emitStray(now, out)
 			return true
 		}
 		u, ok := t.turns.pop()

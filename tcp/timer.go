@@ -69,7 +69,9 @@ func (t *Table) Advance(now Time) {
 	t.due = t.due[:0]
 	t.expireTimeWaits(now)
 	t.reclaim(now)
-	t.paths.forget(now)
+	if t.paths.order.n > 0 {
+		t.paths.forget(now)
+	}
 }
 
 var expiry = [numTimers]func(*Table, Time, *Conn){

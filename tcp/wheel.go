@@ -117,6 +117,9 @@ func (w *wheel) next() Time {
 // advance moves the wheel to now and appends to due the entries whose time has come, in order of ticks.
 func (w *wheel) advance(now Time, due []uint32) []uint32 {
 	to := int64(now >> tickShift)
+	if to <= w.now { // every entry lies in a later tick
+		return due
+	}
 	for {
 		l, s, begin, ok := w.nextSlot()
 		if !ok || begin > to {
