@@ -44,6 +44,9 @@ func (c *checker) require(ok bool, format string, args ...any) {
 func (c *checker) flowsAndCounts() {
 	t := c.t
 	conns, halves, waits, found := 0, 0, 0, 0
+	last := t.flows.last
+	t.flows.last = 0
+	c.require(last == 0 || t.find(t.flowOf(last)) == last, "what was found last is not entered")
 	refers := func(f Flow, r ref) {
 		found++
 		c.require(t.find(&f) == r, "%v: the table does not refer to its record", f)
@@ -79,6 +82,7 @@ func (c *checker) flowsAndCounts() {
 	c.require(kept == t.waits.kept, "%d TIME-WAIT records in the list, counted %d", kept, t.waits.kept)
 	c.require(found == t.flows.n, "%d flows for %d records", t.flows.n, found)
 	c.require(t.flows.count() == t.flows.n, "%d flows are entered, counted %d", t.flows.count(), t.flows.n)
+	t.flows.last = last
 }
 
 // optionSets: what connections share has not been changed under them.

@@ -12,6 +12,7 @@ type flowTable struct {
 	cur, old flowBuckets
 	moved    int        // buckets of old that are empty and stay so
 	spilled  []flowSlot // entries both of whose buckets were full: never, as good as
+	last     ref        // what was found last: segments of one flow come one after the other
 	n        int
 }
 
@@ -135,7 +136,12 @@ func (t *Table) flowOf(r ref) *Flow {
 
 // find returns what f stands for, 0 when there is no record.
 func (t *Table) find(f *Flow) ref {
+	h := &t.flows
+	if h.last != 0 && *t.flowOf(h.last) == *f {
+		return h.last
+	}
 	if e := t.slot(f, t.secret.flowTag(f)); e != nil {
+		h.last = e.ref
 		return e.ref
 	}
 	return 0
@@ -143,6 +149,7 @@ func (t *Table) find(f *Flow) ref {
 
 // enter makes f stand for r, in place of what it stood for; the record of that must still be there.
 func (t *Table) enter(f *Flow, r ref) {
+	t.flows.last = 0
 	tag := t.secret.flowTag(f)
 	if e := t.slot(f, tag); e != nil {
 		e.ref = r
@@ -156,6 +163,7 @@ func (t *Table) enter(f *Flow, r ref) {
 
 // leave ends that f stands for r, if it does.
 func (t *Table) leave(f *Flow, r ref) {
+	t.flows.last = 0
 	e := t.slot(f, t.secret.flowTag(f))
 	if e == nil || e.ref != r {
 		return
