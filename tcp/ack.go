@@ -24,8 +24,12 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 	}
 	t.checkDry(now, c)
 	windowMoved := t.updateWindow(now, c, s)
-	d := c.delivery(now)
-	d.at = t.arrived
+	if c.busy == &t.idle && s.ack == c.snd.una && s.opts.nsacks == 0 && c.search == 0 && !c.ecn.ect {
+		t.goOn(now, c)
+		return DropNone // nothing is under way that it could tell of
+	}
+	var d delivery
+	d.begin(c, now, t.arrived)
 	d.ecr, d.hasECR = s.opts.tsEcr, c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0
 	if c.sack && s.opts.nsacks > 0 {
 		t.takeSacks(c, s, &d)
@@ -47,7 +51,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		t.finAcked(now, c)
 	}
 	if !c.detached {
-		t.want(c)
+		t.goOn(now, c)
 	}
 	return DropNone
 }

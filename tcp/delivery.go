@@ -30,8 +30,10 @@ type delivery struct {
 	rate       rateSample
 }
 
-func (c *Conn) delivery(now Time) delivery {
-	return delivery{c: c, now: now, at: now, before: c.flight.pipe, away: int(c.away), highest: c.snd.una}
+// begin is called with an empty d, before the acknowledgement changes anything.
+func (d *delivery) begin(c *Conn, now, at Time) {
+	d.c, d.now, d.at = c, now, at
+	d.before, d.away, d.highest = c.flight.pipe, int(c.away), c.snd.una
 }
 
 // note takes a record that is delivered now.

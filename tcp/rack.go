@@ -111,7 +111,8 @@ func (t *Table) reorderTimeout(now Time, c *Conn) {
 	if !t.detectLoss(now, c) {
 		return
 	}
-	d := c.delivery(now)
+	var d delivery
+	d.begin(c, now, now)
 	t.enterRecovery(now, c, &d)
 	if c.recovery.kind == recoverFast && c.cc.metered() {
 		c.prr.acked(c, 0, false)

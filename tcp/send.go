@@ -50,6 +50,12 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 	return false
 }
 
+// spent: all that c has to send has left.
+func (c *Conn) spent() bool {
+	return !c.ackNow && !c.probe && !c.tlp.due && c.flight.lost == 0 && c.search == 0 && c.snd.fin == c.snd.finSent &&
+		c.unsent() == 0 && synchronized.has(c.state)
+}
+
 // mayRetransmit: a lost stretch of n bytes leaves when the congestion window has room, and one segment in any case when nothing
 // is under way or a recovery has just begun. Where F-RTO wants new data to go first, it goes first if it can.
 func (c *Conn) mayRetransmit(now Time, n int) bool {

@@ -303,6 +303,16 @@ func (t *Table) want(c *Conn) {
 	}
 }
 
+// goOn gives c another turn after it has sent, or was acknowledged, something. With nothing left it would only find that out.
+func (t *Table) goOn(now Time, c *Conn) {
+	if !c.spent() {
+		t.want(c)
+		return
+	}
+	c.stopTimer(timerPace)
+	t.noteLimit(now, c)
+}
+
 // Poll is a poll out: it builds the next packet, valid until the next Poll, whatever is called meanwhile, and returns false when
 // there is nothing to send now. Connections take turns; each turn is one packet or super-packet.
 func (t *Table) Poll(now Time, out *ip.Outgoing) bool {
@@ -348,7 +358,7 @@ func (t *Table) next(now Time, out *ip.Outgoing) bool {
 		c.queued = false
 		if t.emit(now, c, out) {
 			t.rest(c)
-			t.want(c)
+			t.goOn(now, c)
 			return true
 		}
 	}
