@@ -66,9 +66,6 @@ func (t *Table) takeBusy(c *Conn, charged bool) {
 		b.rate.delivered = c.cc.bbr.delivered // what BBR counts goes on
 	}
 	b.rate.dry(0)
-	for k := range b.recent {
-		b.recent[k] = c.rcv.nxt
-	}
 	c.busy = b
 }
 

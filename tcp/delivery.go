@@ -83,17 +83,15 @@ func (d *delivery) early(s *sent) bool {
 	return d.at.Sub(s.at) < d.c.rtt.min
 }
 
-// growth is what congestion control sees of it.
-func (d *delivery) growth() acknowledged {
+// growth puts what congestion control sees of it into a.
+func (d *delivery) growth(a *acknowledged) {
 	c := d.c
-	a := acknowledged{
-		bytes: min(d.acked, d.fresh), flight: d.before, rtt: c.rtt.last, shortest: c.rtt.min, una: c.snd.una, nxt: c.snd.nxt,
-		delivered: d.fresh, inflight: c.inflight(), trip: c.trip(), sack: c.sack, rate: d.rate, sampler: &c.rate,
-	}
+	a.bytes, a.flight, a.una, a.nxt = min(d.acked, d.fresh), d.before, c.snd.una, c.snd.nxt
+	a.rtt, a.shortest, a.sample = c.rtt.last, c.rtt.min, 0
 	if d.hasRTT {
 		a.sample = c.rtt.last
 	}
-	return a
+	a.delivered, a.inflight, a.trip, a.sack, a.rate, a.sampler = d.fresh, c.inflight(), c.trip(), c.sack, d.rate, &c.rate
 }
 
 // delivered is DeliveredData of RFC 9937: without SACK a segment for each duplicate, and what an acknowledgement covers beyond

@@ -118,12 +118,18 @@ func (f *flight) search(s Seq) int {
 func (f *flight) ack(una Seq, delivered func(*sent)) {
 	i := 0
 	for ; i < len(f.list) && f.list[i].start.Less(una); i++ {
-		f.split(i, una)
+		if una.Less(f.list[i].end) {
+			f.split(i, una)
+		}
 		s := &f.list[i]
 		f.account(s, -1)
 		if s.fate&sacked == 0 {
 			delivered(s)
 		}
+	}
+	if i == len(f.list) {
+		f.list = f.list[:0]
+		return
 	}
 	f.list = slices.Delete(f.list, 0, i)
 }

@@ -40,10 +40,10 @@ const (
 // paced tells whether c is paced now.
 func (c *Conn) paced() bool {
 	switch {
-	case c.opts.Pacing == PacingOff, c.opts.Pacing == PacingAuto && c.cc.bbr == nil && c.cwndRoom() <= maxBurst:
+	case c.rtt.min < minPacedRTT, c.opts.Pacing == PacingOff, c.opts.Pacing == PacingAuto && c.cc.bbr == nil && c.cwndRoom() <= maxBurst:
 		return false
 	}
-	return c.rtt.min >= minPacedRTT && c.pacingRate() < maxPacedRate && c.stats.bytesSent >= unpacedSegments*uint64(c.snd.mss)
+	return c.pacingRate() < maxPacedRate && c.stats.bytesSent >= unpacedSegments*uint64(c.snd.mss)
 }
 
 // pacingRate returns bytes per second. For CUBIC and Reno it is what Linux takes (sk_pacing_rate): twice cwnd/srtt while slow

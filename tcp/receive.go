@@ -77,6 +77,11 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	if !t.engage(c) {
 		return DropMemory
 	}
+	if len(c.ahead) == 0 {
+		for i := range c.recent {
+			c.recent[i] = c.rcv.nxt // in no range to come
+		}
+	}
 	drop, fresh := DropNone, false
 	for g := c.ahead.gap(x); g.start != g.end; g = c.ahead.gap(span{g.end, x.end}) {
 		fresh = true

@@ -46,7 +46,7 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	echoed := t.response(now, c, s, d) // then the window does not grow
 	switch {
 	case !c.cc.metered() && d.acked+d.sacked > 0, !over && !fast && !echoed && d.acked > 0:
-		t.acked = d.growth()
+		d.growth(&t.acked)
 		t.acked.recovering = fast
 		if c.cc.grows(t.acked.flight) {
 			t.remembers(c)

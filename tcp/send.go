@@ -93,12 +93,15 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 		room = max(room, mss)
 	}
 	room = c.forwardRoom(room)
-	n = min(unsent, room, window, c.quantum(mss))
+	n = min(unsent, room, window)
+	if n > mss {
+		n = min(n, c.quantum(mss))
+	}
 	if n <= 0 {
 		c.cc.limited = c.cc.limited || room <= 0
 		return 0, false
 	}
-	full := n / mss * mss
+	full := whole(n, mss)
 	switch {
 	case n == full:
 	case n == unsent: // the end of what was written
@@ -149,7 +152,26 @@ func (c *Conn) superPayload(mss int) int {
 	if c.urgent {
 		return mss
 	}
-	return max((maxSuper-c.flow.headerLen()-maxHeaderLen)/mss, 1) * mss
+	return max(whole(maxSuper-c.flow.headerLen()-maxHeaderLen, mss), mss)
+}
+
+// whole returns how many of n bytes fill segments of mss. Most are one segment or less, and dividing takes as long as a copy of it.
+func whole(n, mss int) int {
+	switch {
+	case n < mss:
+		return 0
+	case n < 2*mss:
+		return mss
+	}
+	return int(uint32(n) / uint32(mss) * uint32(mss))
+}
+
+// segments returns how many segments of mss n bytes take.
+func segments(n, mss int) int {
+	if n <= mss {
+		return min(n, 1)
+	}
+	return int((uint32(n) + uint32(mss) - 1) / uint32(mss))
 }
 
 // writeOptions puts the options of a segment on a synchronized connection into t.options.
@@ -184,7 +206,7 @@ func (c *Conn) acknowledged() {
 func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, mss int, as fate, out *ip.Outgoing) {
 	x := span{c.snd.nxt, c.snd.nxt.Add(n)}
 	t.transmit(now, c, x, fin, true, mss, out)
-	if n%mss != 0 {
+	if n != whole(n, mss) {
 		c.snd.small = x.end
 	}
 	if fin {
@@ -234,10 +256,10 @@ func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
 	c.prr.out += data.len()
 	c.undo.resent(now, c, x.len())
 	t.transmit(now, c, data, fin, false, mss, out)
-	segments := uint64((x.len() + mss - 1) / mss)
-	c.stats.retransmits += uint32(segments)
+	again := segments(x.len(), mss)
+	c.stats.retransmits += uint32(again)
 	c.stats.bytesRetransmitted += uint64(data.len())
-	t.counters.Retransmits += segments
+	t.counters.Retransmits += uint64(again)
 	if c.deadlines[timerRetransmit] == 0 {
 		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto()))
 	}
@@ -276,9 +298,9 @@ func (t *Table) transmit(now Time, c *Conn, x span, fin, fresh bool, mss int, ou
 	}
 	c.acknowledged()
 	c.lastSent = now
-	segments := (x.len() + mss - 1) / mss
-	c.stats.dataOut += uint32(segments)
-	c.stats.segmentsOut += uint64(max(segments, 1))
+	n := segments(x.len(), mss)
+	c.stats.dataOut += uint32(n)
+	c.stats.segmentsOut += uint64(max(n, 1))
 }
 
 // emitControl sends a segment without data: an acknowledgement, or a probe when seq lies before SND.UNA.

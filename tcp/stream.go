@@ -162,11 +162,9 @@ func (s *stream) trim(p *pool, ahead bool) {
 	if s.len != 0 || ahead {
 		return
 	}
-	if s.stored > 0 {
-		r := s.ring(p)
-		for i := range r {
-			s.release(p, &r[i])
-		}
+	r := s.ring(p)
+	for i := 0; s.stored > 0; i++ {
+		s.release(p, &r[i])
 	}
 	if s.big != 0 {
 		s.dropRing(p)
