@@ -42,7 +42,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		t.duplicateAck(c)
 	}
 	t.measure(c, s, &d)
-	d.rate = c.sample(&d)
+	c.sampleRate(&d)
 	t.respond(now, c, s, &d)
 	if progress || d.sacked > 0 {
 		t.armProbe(now, c)

@@ -73,6 +73,9 @@ func (p *pool) put(pg page) {
 
 // endLoan: the packet is sent.
 func (p *pool) endLoan() {
+	if !p.lent {
+		return
+	}
 	p.free = append(p.free, p.limbo...)
 	p.limbo, p.lent = p.limbo[:0], false
 }

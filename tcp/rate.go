@@ -64,28 +64,26 @@ func (t *Table) checkDry(now Time, c *Conn) {
 	}
 }
 
-// sample ends the sample that began with the transmission of what was sent last of what is delivered now (section 4.1.2.3).
+// sampleRate ends the sample that began with the transmission of what was sent last of what is delivered now (section 4.1.2.3).
 // Where only an original arrives that was sent again, there is none: "The sender MAY choose to skip the generation of a
 // delivery rate sample for a retransmitted sequence range" (section 4.1.3.5).
-func (c *Conn) sample(d *delivery) (s rateSample) {
+func (c *Conn) sampleRate(d *delivery) {
 	r := &c.rate
 	if r.limited && int32(r.delivered-r.bubble) > 0 {
 		r.limited = false
 	}
 	if !d.any {
-		return s
+		return
 	}
-	l := &d.latest
-	s = rateSample{
-		ok: true, limited: l.limited, prior: l.mark.delivered, delivered: r.delivered - l.mark.delivered,
-		lost: r.lost - l.mark.lost, inflight: l.mark.inflight,
-	}
+	l, s := &d.latest, &d.rate
+	s.ok, s.limited, s.inflight = true, l.limited, l.mark.inflight
+	s.prior, s.delivered, s.lost = l.mark.delivered, r.delivered-l.mark.delivered, r.lost-l.mark.lost
 	sent := l.at.micros()
 	interval := max(sent.sub(l.mark.first), r.at.sub(l.mark.at))
 	r.first = sent
 	// "Normally we expect interval >= MinRTT." The microsecond is what was rounded off.
 	if interval <= 0 || interval+Microsecond < c.rtt.min {
-		return s
+		return
 	}
 	s.rate = uint64(s.delivered) * uint64(Second/Microsecond) / uint64(interval/Microsecond)
 	if !s.limited || s.rate >= c.deliveryRate&^appLimited {
@@ -94,5 +92,4 @@ func (c *Conn) sample(d *delivery) (s rateSample) {
 			c.deliveryRate |= appLimited
 		}
 	}
-	return s
 }

@@ -58,10 +58,9 @@ func (t *Table) build(h *header, payload [][]byte, segmentSize int, out *ip.Outg
 		n += len(p)
 	}
 	total, network := h.put(t.head[:], n)
-	*out = ip.Outgoing{
-		Header: t.head[:total], Payload: payload, NetworkLen: network, ChecksumOffset: checksumOffset,
-		Offload: ip.Offload{Checksum: ip.ChecksumPartial},
-	}
+	out.Header, out.Payload = t.head[:total], payload
+	out.NetworkLen, out.ChecksumOffset = network, checksumOffset
+	out.Offload = ip.Offload{Checksum: ip.ChecksumPartial}
 	if n > segmentSize {
 		out.Offload.SegmentSize = uint16(segmentSize)
 	}
