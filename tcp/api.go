@@ -176,7 +176,7 @@ func (c *Conn) unread(n int) (int, error) {
 // take removes n bytes that the application has.
 func (t *Table) take(now Time, c *Conn, n int) {
 	c.rcv.buf.advance(&t.pool, n)
-	c.rcv.urgent = c.rcv.urgent && c.rcv.buf.front.Less(c.rcvUp)
+	c.rcv.urgent = c.rcv.urgent && c.rcv.buf.front.Less(c.rcv.up)
 	c.rcv.buf.trim(&t.pool, len(c.ahead) > 0)
 	if !c.detached {
 		t.consumed(now, c, n)

@@ -35,6 +35,7 @@ type Conn struct {
 	soft     softError
 
 	failure   failure         // why it ended
+	limit     Limit           // what holds it back, since limits.since
 	deadlines [numTimers]Time // 0: not set
 	wake      Time            // when the wheel calls; 0: not scheduled
 	opts      *Options        // shared: others take its place, it is never changed
@@ -45,6 +46,8 @@ type Conn struct {
 
 	timestamps bool
 	sack       bool
+	keepProbes uint8
+	retries    uint8
 	tsOffset   uint32
 	tsRecent   uint32
 	recorder   uint32 // its number, plus one; see Table.recorder
@@ -55,11 +58,11 @@ type Conn struct {
 	reorder      reordering
 	ecn          ecn
 
-	born, heard, lastSent, stalled, challenged Time
-	keepProbes, retries                        uint8
-	rcvUp                                      Seq // RCV.UP: the number behind the last urgent byte; it stands where there is room
-	stats                                      connStats
-	limits                                     limits
+	heard, lastSent, stalled Time
+	limits                   limits
+
+	stats            connStats // the latter half of it, and what follows, is a cache line that few segments need
+	born, challenged Time
 }
 
 // sender is the sending half.
@@ -108,15 +111,19 @@ type receiver struct {
 	dataAt      Time // of the latest segment with data; 0: none
 
 	copied   uint32 // bytes the application took since measured
+	up       Seq    // RCV.UP: the number behind the last urgent byte
 	measured Time
 }
 
 type connStats struct {
-	bytesSent, bytesAcked, bytesReceived, bytesRetransmitted uint64
-	segmentsIn, segmentsOut                                  uint64
+	bytesSent, bytesAcked, bytesReceived uint64
+	segmentsIn, segmentsOut              uint64
 
 	// Numbers of segments and of events, modulo 2^32 as in Linux.
-	dataIn, dataOut, outOfOrder               uint32
+	dataIn, dataOut uint32
+
+	bytesRetransmitted                        uint64
+	outOfOrder                                uint32
 	retransmits, timeouts, lossProbes, undone uint32
 	dsacks, reordered                         uint32
 	marks, deliveredMarked, reductions        uint32 // ECN: CE received, delivered under ECE, windows reduced

@@ -110,7 +110,7 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		i.Model = c.cc.bbr.model()
 	}
 	t.describe(now, c, &i)
-	i.limits(c.limitedFor(now), c.limits.now)
+	i.limits(c.limitedFor(now), c.limit)
 	for _, r := range c.ahead {
 		i.OutOfOrder += r.len()
 	}

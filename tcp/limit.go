@@ -22,8 +22,7 @@ func (l Limit) String() string {
 // limits adds up how long each of them held: the application here, the others, which connections of few bytes do not meet, in
 // what congestion control remembers.
 type limits struct {
-	now   Limit
-	since Time
+	since Time // the one in Conn.limit holds
 	app   Duration
 }
 
@@ -34,19 +33,19 @@ func (t *Table) noteLimit(now Time, c *Conn) {
 		k = LimitMemory
 	}
 	l := &c.limits
-	if k == l.now && l.since != 0 {
+	if k == c.limit && l.since != 0 {
 		return
 	}
 	if k > LimitApp {
 		t.remembers(c)
 	}
 	switch spent := l.until(now); {
-	case l.now > LimitApp:
-		c.cc.limitSpent[l.now] += spent
-	case l.now == LimitApp:
+	case c.limit > LimitApp:
+		c.cc.limitSpent[c.limit] += spent
+	case c.limit == LimitApp:
 		l.app += spent
 	}
-	l.now, l.since = k, now
+	c.limit, l.since = k, now
 }
 
 func (l *limits) until(now Time) Duration {
@@ -79,7 +78,7 @@ func (c *Conn) limitedFor(now Time) [numLimits]Duration {
 	s := c.cc.limitSpent
 	s[LimitApp] = c.limits.app
 	if !c.detached {
-		s[c.limits.now] += c.limits.until(now)
+		s[c.limit] += c.limits.until(now)
 	}
 	return s
 }

@@ -11,9 +11,9 @@ type rack struct {
 
 // reordering is what a connection has learnt of it.
 type reordering struct {
+	round   Seq   // RACK.dsack_round
 	seen    bool  // RACK.reordering_seen
 	inRound bool  // a DSACK was seen since round was set
-	round   Seq   // RACK.dsack_round
 	mult    uint8 // RACK.reo_wnd_mult, less one
 	persist uint8 // RACK.reo_wnd_persist
 }

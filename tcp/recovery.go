@@ -2,9 +2,9 @@ package tcp
 
 // recovery says whether, and how far, lost data is being repaired.
 type recovery struct {
+	until   Seq // RecoveryPoint: it ends when this is acknowledged. Kept afterwards: "recover" of RFC 6582
 	kind    recoveryKind
 	forward forward
-	until   Seq  // RecoveryPoint: it ends when this is acknowledged. Kept afterwards: "recover" of RFC 6582
 	first   bool // one segment is sent again whatever the window says (RFC 5681, section 3.2, step 3; RFC 6582, step 3)
 }
 

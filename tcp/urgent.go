@@ -13,10 +13,10 @@ func (t *Table) arriveUrgent(c *Conn, s *segment) {
 		return
 	}
 	up := s.seq.Add(int(s.urgent))
-	if !c.rcv.buf.front.Less(up) || c.rcv.urgent && up.LessEq(c.rcvUp) {
+	if !c.rcv.buf.front.Less(up) || c.rcv.urgent && up.LessEq(c.rcv.up) {
 		return
 	}
-	c.rcv.urgent, c.rcvUp = true, up
+	c.rcv.urgent, c.rcv.up = true, up
 	t.signal(c, EventReport)
 }
 
@@ -25,7 +25,7 @@ func (c *Conn) urgentAhead() int {
 	if !c.rcv.urgent {
 		return 0
 	}
-	return max(c.rcvUp.Sub(c.rcv.buf.front), 0)
+	return max(c.rcv.up.Sub(c.rcv.buf.front), 0)
 }
 
 // WriteUrgent is an application call: Write, and the last byte that was taken is urgent (RFC 9293, section 3.9.1.2). "New
