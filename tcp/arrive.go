@@ -139,16 +139,31 @@ func (t *Table) challenge(now Time, c *Conn) {
 	if now < c.challenged {
 		return
 	}
-	c.challenged = now.Add(invalidInterval + Duration(t.random.below(int64(invalidInterval/8))))
-	t.counters.ChallengeAcks++
+	t.challenges(now, c)
 	c.ackNow = true
 	t.want(c)
+}
+
+// challenges books a challenge that is sent at a time.
+func (t *Table) challenges(at Time, c *Conn) {
+	c.challenged = at.Add(invalidInterval + Duration(t.random.below(int64(invalidInterval/8))))
+	t.counters.ChallengeAcks++
+}
+
+// challengeReset challenges a RST, later if one was sent just before: who gave up while its data was lost sends one RST, and is
+// silent from then on unless it is asked.
+func (t *Table) challengeReset(now Time, c *Conn) {
+	t.challenge(now, c)
+	if !c.ackNow && c.deadlines[timerDelayedAck] == 0 {
+		t.setTimer(c, timerDelayedAck, c.challenged)
+		t.challenges(c.challenged, c)
+	}
 }
 
 // arriveReset: only a RST at exactly RCV.NXT resets; others in the window are challenged (RFC 5961, section 3.2).
 func (t *Table) arriveReset(now Time, c *Conn, s *segment) Drop {
 	if s.seq != c.rcv.nxt {
-		t.challenge(now, c)
+		t.challengeReset(now, c)
 		return DropResetWindow
 	}
 	t.counters.ResetsIn++

@@ -51,8 +51,8 @@ func (t *Table) scheduleAck(now Time, c *Conn) {
 	if r.nxt.Sub(r.lastAck) >= 2*int(r.mss) || r.quick > 0 && !r.interactive {
 		c.ackNow = true
 		t.want(c)
-	} else if c.deadlines[timerDelayedAck] == 0 {
-		t.setTimer(c, timerDelayedAck, now.Add(delayedAck))
+	} else if at := now.Add(delayedAck); c.deadlines[timerDelayedAck] == 0 || c.deadlines[timerDelayedAck] > at {
+		t.setTimer(c, timerDelayedAck, at)
 	}
 }
 

@@ -36,6 +36,35 @@ func TestAttack_E01_onlyTheExactResetResets(t *testing.T) {
 	}
 }
 
+// Who gave up while its data was lost sends one RST, and it is not at RCV.NXT. It is asked even if another challenge went before.
+func TestReset_isChallengedLateRatherThanNever(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(plain)
+		c.send(seg{flags: ACK, seq: -5, ack: 1})
+		c.want("an old segment is answered", seg{flags: ACK, seq: 1, ack: 1})
+		c.wantDrop("a RST behind what was lost", c.send(seg{flags: RST, seq: 100}), DropResetWindow)
+		c.wantIdle("two challenges in half a second are too many")
+		c.advance(invalidInterval + invalidInterval/8)
+		c.want("but it is not forgotten", seg{flags: ACK, seq: 1, ack: 1})
+		c.send(seg{flags: RST, seq: 1})
+		c.wantState("nobody is there any more", Closed)
+		c.close()
+	})
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(plain)
+		c.conn.rcv.quick = 0
+		c.send(seg{flags: ACK, seq: -5, ack: 1})
+		c.discard()
+		c.wantDrop("a RST behind what was lost", c.send(seg{flags: RST, seq: 100}), DropResetWindow)
+		c.send(seg{flags: ACK, seq: 1, ack: 1, len: 10})
+		c.advance(delayedAck)
+		c.want("data that comes meanwhile is acknowledged in time, and that asks as well", seg{flags: ACK, seq: 1, ack: 11})
+		c.advance(Second)
+		c.wantIdle("so that is enough")
+		c.close()
+	})
+}
+
 func TestReset_lostDataIsReported(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.accepted(plain)
