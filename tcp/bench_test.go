@@ -217,42 +217,67 @@ func BenchmarkWorstSegments(b *testing.B) {
 	})
 }
 
-// BenchmarkLife is a connection from SYN to TIME-WAIT, both ends, with a request and an answer.
-func BenchmarkLife(b *testing.B) {
-	p := newPair(b)
+// life is a connection from SYN to TIME-WAIT, both ends, with a request and an answer.
+type life struct {
+	*pair
+	listener             ListenerID
+	request, answer, buf []byte
+}
+
+func newLife(tb testing.TB) *life {
+	p := newPair(tb)
 	p.unchecked = true
 	p.delay = 10 * Microsecond
-	f := flow4
-	l, err := p.ends[1].Listen(ip.Addr{}, f.RemotePort, ListenOptions{})
+	l, err := p.ends[1].Listen(ip.Addr{}, flow4.RemotePort, ListenOptions{})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	request, answer, buf := make([]byte, 100), make([]byte, 1000), make([]byte, 2000)
+	return &life{p, l, make([]byte, 100), make([]byte, 1000), make([]byte, 2000)}
+}
+
+func (p *life) run() {
+	c, err := p.ends[0].Connect(p.now, flow4, Options{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var s *Conn
+	for ; s == nil; s = p.ends[1].Accept(p.listener) {
+		p.step()
+	}
+	p.ends[0].Write(p.now, c, p.request)
+	for n := 0; n == 0; n, _ = p.ends[1].Read(p.now, s, p.buf) {
+		p.step()
+	}
+	p.ends[1].Write(p.now, s, p.answer)
+	p.ends[1].Close(p.now, s)
+	for err = nil; err == nil; _, err = p.ends[0].Read(p.now, c, p.buf) {
+		p.step()
+	}
+	p.ends[0].Close(p.now, c)
+	for p.ends[0].Len().Connections > 0 {
+		p.step()
+	}
+	if p.ends[1].Len().TimeWait > 10_000 {
+		p.now = p.now.Add(2 * Minute)
+	}
+}
+
+func BenchmarkLife(b *testing.B) {
+	p := newLife(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := p.ends[0].Connect(p.now, f, Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		var s *Conn
-		for ; s == nil; s = p.ends[1].Accept(l) {
-			p.step()
-		}
-		p.ends[0].Write(p.now, c, request)
-		for n := 0; n == 0; n, _ = p.ends[1].Read(p.now, s, buf) {
-			p.step()
-		}
-		p.ends[1].Write(p.now, s, answer)
-		p.ends[1].Close(p.now, s)
-		for err = nil; err == nil; _, err = p.ends[0].Read(p.now, c, buf) {
-			p.step()
-		}
-		p.ends[0].Close(p.now, c)
-		for p.ends[0].Len().Connections > 0 {
-			p.step()
-		}
-		if p.ends[1].Len().TimeWait > 10_000 {
-			p.now = p.now.Add(2 * Minute)
-		}
+		p.run()
+	}
+}
+
+// Records, their numbers, pages and timers come from slabs and pools: once those are there, a connection comes and goes without
+// an allocation.
+func TestLife_allocatesNothing(t *testing.T) {
+	p := newLife(t)
+	for range 10_100 { // until TIME-WAIT has as many as it ever has here
+		p.run()
+	}
+	if a := testing.AllocsPerRun(1000, p.run); a != 0 {
+		t.Errorf("a connection from SYN to TIME-WAIT allocates %v times", a)
 	}
 }

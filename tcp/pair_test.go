@@ -10,12 +10,14 @@ import (
 )
 
 // flatten copies an outgoing packet as a link would deliver it.
-func flatten(o *ip.Outgoing) ([]byte, ip.Offload) {
-	b := append([]byte(nil), o.Header...)
+func flatten(o *ip.Outgoing) ([]byte, ip.Offload) { return appendPacket(nil, o), o.Offload }
+
+func appendPacket(b []byte, o *ip.Outgoing) []byte {
+	b = append(b, o.Header...)
 	for _, p := range o.Payload {
 		b = append(b, p...)
 	}
-	return b, o.Offload
+	return b
 }
 
 // pair is two tables joined by a link with a delay.
@@ -23,7 +25,10 @@ type pair struct {
 	t         testing.TB
 	now       Time
 	ends      [2]*Table
-	wires     [2][]flying // packets towards the end of that index
+	wires     [2]fifo[flying] // packets towards the end of that index
+	out       ip.Outgoing
+	packet    ip.Packet // the one that arrives
+	spare     [][]byte  // buffers of those that have
 	delay     Duration
 	drop      func(to int, p *ip.Packet) bool
 	trace     bool
@@ -46,11 +51,10 @@ func newPair(t testing.TB) *pair {
 }
 
 func (p *pair) flush() {
-	var out ip.Outgoing
 	for i, e := range p.ends {
-		for e.Poll(p.now, &out) {
-			b, o := flatten(&out)
-			p.wires[1-i] = append(p.wires[1-i], flying{p.now.Add(p.delay), b, o})
+		for e.Poll(p.now, &p.out) {
+			b, _ := last(&p.spare)
+			p.wires[1-i].push(flying{p.now.Add(p.delay), appendPacket(b[:0], &p.out), p.out.Offload})
 		}
 	}
 }
@@ -59,9 +63,9 @@ func (p *pair) flush() {
 func (p *pair) step() bool {
 	p.flush()
 	next := min(p.ends[0].Deadline(), p.ends[1].Deadline())
-	for _, w := range p.wires {
-		if len(w) > 0 {
-			next = min(next, w[0].at)
+	for i := range p.wires {
+		if f, ok := p.wires[i].front(); ok {
+			next = min(next, f.at)
 		}
 	}
 	if next == Never {
@@ -70,22 +74,10 @@ func (p *pair) step() bool {
 	p.now = max(p.now, next)
 	for i, e := range p.ends {
 		e.Advance(p.now)
-		for len(p.wires[i]) > 0 && p.wires[i][0].at <= p.now {
-			f := p.wires[i][0]
-			p.wires[i] = p.wires[i][1:]
-			var pk ip.Packet
-			if d := pk.Parse(f.b, f.o); d != 0 {
-				p.t.Fatalf("parse: %v", d)
-			}
-			if p.drop != nil && p.drop(i, &pk) {
-				continue
-			}
-			d := e.Arrive(p.now, &pk)
-			if p.trace {
-				var s segment
-				s.parse(&pk)
-				fmt.Printf("%8.3f to %d: %v seq %d ack %d len %d win %d sacks %v: %v\n", float64(p.now)/1e6, i, s.flags, s.seq, s.ack, len(s.payload), s.window, s.opts.sacks[:s.opts.nsacks], d)
-			}
+		for f, ok := p.wires[i].front(); ok && f.at <= p.now; f, ok = p.wires[i].front() {
+			p.wires[i].pop()
+			p.arrive(i, f)
+			p.spare = append(p.spare, f.b)
 		}
 	}
 	p.flush()
@@ -99,6 +91,23 @@ func (p *pair) step() bool {
 		}
 	}
 	return true
+}
+
+// arrive lets a packet arrive at end i.
+func (p *pair) arrive(i int, f flying) {
+	pk := &p.packet
+	if d := pk.Parse(f.b, f.o); d != 0 {
+		p.t.Fatalf("parse: %v", d)
+	}
+	if p.drop != nil && p.drop(i, pk) {
+		return
+	}
+	d := p.ends[i].Arrive(p.now, pk)
+	if p.trace {
+		var s segment
+		s.parse(pk)
+		fmt.Printf("%8.3f to %d: %v seq %d ack %d len %d win %d sacks %v: %v\n", float64(p.now)/1e6, i, s.flags, s.seq, s.ack, len(s.payload), s.window, s.opts.sacks[:s.opts.nsacks], d)
+	}
 }
 
 func (p *pair) open(f Flow) (*Conn, *Conn) {
