@@ -16,6 +16,7 @@ const (
 
 const (
 	timestampsLen  = 12 // two NOPs and the option (RFC 7323, appendix A)
+	timestampsHead = optNop<<24 | optNop<<16 | optTimestamps<<8 | 10
 	maxWindowScale = 14 // RFC 7323, section 2.3
 	maxSACKBlocks  = 4
 )
@@ -38,6 +39,11 @@ type options struct {
 // parse reads the options field. It stops at the first length that cannot be and keeps the segment (attack class H08).
 func (o *options) parse(b []byte) {
 	*o = options{}
+	if len(b) == timestampsLen && binary.BigEndian.Uint32(b) == timestampsHead { // as on nearly all segments
+		o.hasTimestamps = true
+		o.tsVal, o.tsEcr = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
+		return
+	}
 	for len(b) > 0 {
 		kind := b[0]
 		if kind == optEnd {
@@ -107,7 +113,7 @@ func (w *optionWriter) sackPermitted() {
 }
 
 func (w *optionWriter) timestamps(val, ecr uint32) {
-	copy(w.b[w.n:], []byte{optNop, optNop, optTimestamps, 10})
+	binary.BigEndian.PutUint32(w.b[w.n:], timestampsHead)
 	binary.BigEndian.PutUint32(w.b[w.n+4:], val)
 	binary.BigEndian.PutUint32(w.b[w.n+8:], ecr)
 	w.n += timestampsLen

@@ -189,3 +189,22 @@ func TestFlags_String(t *testing.T) {
 		}
 	}
 }
+
+// The options of nearly all segments are read at once; with four bytes of padding the same are read one by one.
+func TestOptions_timestampsAlone(t *testing.T) {
+	var w optionWriter
+	w.timestamps(0x80010203, 0xfffefdfc)
+	for _, change := range []func([]byte){
+		func([]byte) {}, func(b []byte) { b[0] = optEnd }, func(b []byte) { b[1] = optEnd }, func(b []byte) { b[2] = optSACK },
+		func(b []byte) { b[3] = 9 }, func(b []byte) { b[3] = 1 }, func(b []byte) { b[3] = 255 },
+	} {
+		b := append([]byte{}, w.bytes()...)
+		change(b)
+		var alone, padded options
+		alone.parse(b)
+		padded.parse(append(b, optNop, optNop, optNop, optNop))
+		if !reflect.DeepEqual(alone, padded) {
+			t.Errorf("% x: %+v alone, %+v with padding", b, alone, padded)
+		}
+	}
+}
