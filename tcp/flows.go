@@ -13,6 +13,8 @@ type flowTable struct {
 	moved    int        // buckets of old that are empty and stay so
 	spilled  []flowSlot // entries both of whose buckets were full: never, as good as
 	last     ref        // what was found last: segments of one flow come one after the other
+	hashed   Flow       // the flow that was hashed last: who is not found is entered, who is left is entered as something else
+	tag      uint32     // of hashed
 	n        int
 }
 
@@ -134,13 +136,22 @@ func (t *Table) flowOf(r ref) *Flow {
 	}
 }
 
+// tag returns the hash of f.
+func (t *Table) tag(f *Flow) uint32 {
+	h := &t.flows
+	if h.hashed != *f {
+		h.hashed, h.tag = *f, t.secret.flowTag(f)
+	}
+	return h.tag
+}
+
 // find returns what f stands for, 0 when there is no record.
 func (t *Table) find(f *Flow) ref {
 	h := &t.flows
 	if h.last != 0 && *t.flowOf(h.last) == *f {
 		return h.last
 	}
-	if e := t.slot(f, t.secret.flowTag(f)); e != nil {
+	if e := t.slot(f, t.tag(f)); e != nil {
 		h.last = e.ref
 		return e.ref
 	}
@@ -150,7 +161,7 @@ func (t *Table) find(f *Flow) ref {
 // enter makes f stand for r, in place of what it stood for; the record of that must still be there.
 func (t *Table) enter(f *Flow, r ref) {
 	t.flows.last = 0
-	tag := t.secret.flowTag(f)
+	tag := t.tag(f)
 	if e := t.slot(f, tag); e != nil {
 		e.ref = r
 		return
@@ -164,7 +175,7 @@ func (t *Table) enter(f *Flow, r ref) {
 // leave ends that f stands for r, if it does.
 func (t *Table) leave(f *Flow, r ref) {
 	t.flows.last = 0
-	e := t.slot(f, t.secret.flowTag(f))
+	e := t.slot(f, t.tag(f))
 	if e == nil || e.ref != r {
 		return
 	}
