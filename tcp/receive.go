@@ -231,7 +231,7 @@ func (t *Table) arriveFin(now Time, c *Conn, s *segment) {
 // buffer the field is rounded down instead, and what was promised before is still taken (RFC 7323, section 2.4).
 func (c *Conn) advertise() uint16 {
 	edge := c.rcv.adv
-	if want := c.wantedEdge(); want.Sub(edge) >= min(int(c.rcv.mss), int(c.rcv.limit)/2) {
+	if want := c.wantedEdge(); want.Sub(edge) >= c.edgeStep() {
 		edge = want
 	}
 	w := edge.Sub(c.rcv.nxt)
@@ -247,20 +247,24 @@ func (c *Conn) advertise() uint16 {
 	return uint16(field)
 }
 
+// edgeStep is the least by which the right edge moves (RFC 9293, section 3.8.6.2.2).
+func (c *Conn) edgeStep() int { return min(int(c.rcv.mss), int(c.rcv.limit)/2) }
+
 // wantedEdge is where the window would end if nothing held it back.
 func (c *Conn) wantedEdge() Seq {
 	room := max(int(c.rcv.limit)-int(c.rcv.buf.len), 0)
 	return maxSeq(c.rcv.nxt.Add(min(room, 65535<<c.rcv.scale)), c.rcv.adv)
 }
 
-// consumed is called when the application has read n bytes: the buffer may grow, and the peer may have to be told of room.
+// consumed is called when the application has read n bytes: the buffer may grow, and the peer may have to be told of room. An
+// acknowledgement that moves the edge by nothing would be a duplicate: a peer without SACK takes three of them for a loss.
 func (t *Table) consumed(now Time, c *Conn, n int) {
 	t.growReceiveBuffer(now, c, n)
 	if !receiving.has(c.state) || c.rcv.fin {
 		return
 	}
 	left, gain := c.rcv.adv.Sub(c.rcv.nxt), c.wantedEdge().Sub(c.rcv.adv)
-	if gain >= int(c.rcv.limit)/4 || left < int(c.rcv.mss) && gain >= min(int(c.rcv.mss), int(c.rcv.limit)/2) {
+	if gain >= c.edgeStep() && (gain >= int(c.rcv.limit)/4 || left < int(c.rcv.mss)) {
 		c.ackNow = true
 		t.want(c)
 	}

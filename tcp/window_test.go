@@ -145,6 +145,35 @@ func TestAttack_E09_sillyWindowOfOurs(t *testing.T) {
 	})
 }
 
+// Reading in small pieces must not bring acknowledgements that tell nothing new: a peer without SACK takes three of them for a
+// loss. Its segments may be large beside our buffer.
+func TestWindow_updatesSayMore(t *testing.T) {
+	for _, size := range []int{4000, 60_000, 83_260} {
+		for _, n := range []int{1000, 20_000, 40_000} {
+			converse(t, Config{MTU: 65535}, func(c *talk) {
+				o := peerOptions{mss: 1000, scale: 7}
+				o.listen.Options.ReceiveBuffer = size
+				c.accepted(o)
+				r := &c.conn.rcv
+				for range min(size, 65535) / n {
+					c.send(seg{flags: ACK, seq: r.nxt.Sub(c.peerISS), ack: 1, len: n})
+				}
+				c.send(seg{flags: ACK, seq: r.nxt.Sub(c.peerISS), ack: 1, len: r.adv.Sub(r.nxt)})
+				c.advance(delayedAck + Millisecond)
+				edge := r.adv
+				c.discard()
+				for b, _ := c.read(100); len(b) > 0; b, _ = c.read(100) {
+					if len(c.inbox) > 0 && r.adv == edge {
+						c.Fatalf("buffer %d, segments of %d: an acknowledgement that says what the one before said", size, n)
+					}
+					edge = r.adv
+					c.discard()
+				}
+			})
+		}
+	}
+}
+
 // The right edge never moves left, with any scale: what was promised is kept.
 func TestWindow_rightEdgeNeverRetreats(t *testing.T) {
 	for _, size := range []int{3000, 65535, 65536, 1 << 20, 6 << 20, 200 << 20, 1 << 29} {

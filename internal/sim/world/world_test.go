@@ -82,6 +82,7 @@ func TestRegressions(t *testing.T) {
 		{3, 215005, "the same: wrong bytes were sent"},
 		{3, 2066061, "turned away for want of room, and the listener ended: a client took itself for connected for ever"},
 		{3, 125588, "corked and without acknowledgement: neither user time-out nor black hole was noticed while the peer spoke"},
+		{3, 4193078, "reading in small pieces brought acknowledgements that told nothing new, and so a needless fast retransmit"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
 			t.Errorf("seed %d (%s): %s\nreplay: %s", c.seed, c.found, r.Failure, r.Replay())
