@@ -141,8 +141,10 @@ func (e *end) deliver(i int32) {
 	if !p.corrupted {
 		a = e.w.arrives(e, p.b, p.forged)
 	}
+	before := e.table.Counters()
 	d := e.table.Arrive(e.clock(), &e.parsed)
 	if a != nil {
+		e.w.begins(e, a, look(p.b).flags(), d, &before)
 		a.watch(byArrival)
 	}
 	if p.forged && d == tcp.DropNone {

@@ -17,6 +17,7 @@ type pair struct {
 	refused  bool // a refusal is in order
 	rebound  bool // the translator has forgotten it
 	shared   bool // its flow is used more than once: the taps see nothing
+	twins    bool // two incarnations have one initial sequence number: the listener's clock did not move between them
 	taps     [2]tap
 	progress tcp.Time
 }

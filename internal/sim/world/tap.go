@@ -10,10 +10,11 @@ import (
 // tap watches one side of a connection on the wire: what leaves there, before anything happens to it, and what arrives. It
 // takes nothing from package tcp, so that it sees what a peer would hold against us.
 type tap struct {
-	begun bool   // its SYN has left
-	iss   uint32 // of its SYN
-	max   uint32 // after all that was sent
-	scale int    // of its windows, as its SYN says; -1: not said
+	begun bool     // its SYN has left
+	made  tcp.Time // when its listener made a record for it, by its clock
+	iss   uint32   // of its SYN
+	max   uint32   // after all that was sent
+	scale int      // of its windows, as its SYN says; -1: not said
 
 	acks    bool
 	ack     uint32    // highest acknowledgement sent
@@ -115,7 +116,8 @@ func (t *tap) sendSyn(s segment) {
 		return
 	}
 	*t = tap{
-		begun: true, iss: s.seq(), max: s.seq(), scale: -1, peerScale: t.peerScale, peerMSS: t.peerMSS, open: t.open, room: t.room,
+		begun: true, made: t.made, iss: s.seq(), max: s.seq(), scale: -1, peerScale: t.peerScale, peerMSS: t.peerMSS, open: t.open,
+		room: t.room,
 	}
 	if s.flags()&tcp.ACK == 0 {
 		t.peerScale = -1
@@ -245,6 +247,33 @@ func (w *world) deceived(e *end, b []byte) {
 	p, _ := w.find(e.index, binary.BigEndian.Uint16(s.header[2:]), binary.BigEndian.Uint16(s.header))
 	if p != nil && s.flags()&tcp.SYN != 0 {
 		p.shared = true
+	}
+}
+
+// begins: a listener has taken a segment for the begin of a connection. When it did so before, and that one is over, it is an old
+// SYN, or an old segment with a SYN cookie, that makes another incarnation of the flow, or an answer that promises one. Usually it
+// has another initial sequence number, which send sees; but a cookie has the same, and so has what is answered before a coarse
+// clock has moved, and a challenge may leave before the SYN-ACK.
+func (w *world) begins(e *end, a *app, f tcp.Flags, d tcp.Drop, before *tcp.Counters) {
+	p, after := a.pair, e.table.Counters()
+	if p.shared || a.side == 0 || p.plan.simultaneous {
+		return
+	}
+	answered := after.CookiesSent > before.CookiesSent
+	made := after.CookiesAccepted > before.CookiesAccepted || d == tcp.DropNone && f&(tcp.SYN|tcp.ACK) == tcp.SYN && !answered
+	if !made && !answered {
+		return
+	}
+	t := &p.taps[1]
+	if t.made != 0 && t.begun {
+		p.shared = true
+		p.twins = p.twins || t.made == e.clock()
+		if s := a.state; a.conn != nil && !a.over && s != tcp.TimeWait && a.conn.State() != tcp.Closed {
+			w.failf("%v: a segment begins another connection beside it, which is in %v", a, s)
+		}
+	}
+	if made {
+		t.made = e.clock()
 	}
 }
 
