@@ -102,11 +102,15 @@ func (t *Table) emitCookie(now Time, h *half, out *ip.Outgoing) {
 }
 
 // takeCookie opens a connection if the segment acknowledges a cookie of ours. While cookies count, others are dropped without
-// a RST: one may have overtaken the segment that opens its connection, and what really is a stray comes again. ok is false
-// when cookies do not count.
+// a RST: one may have overtaken the segment that opens its connection, and what really is a stray comes again. A SYN-ACK opens
+// nothing; a half-open record would challenge it (RFC 5961, section 4.2), and a RST with its number would end what the owner of
+// a cookie takes for established. ok is false when cookies do not count.
 func (t *Table) takeCookie(now Time, l *listener, f *Flow, s *segment) (d Drop, ok bool) {
 	if now > l.cookiesUntil || l.opts.Hold {
 		return DropNone, false
+	}
+	if s.flags.has(SYN) {
+		return DropCookie, true
 	}
 	iss, irs := s.ack-1, s.seq-1
 	step := int64(now) / int64(cookieStep)

@@ -94,6 +94,7 @@ func TestAttack_H02_cookiesAreWorthNothingElse(t *testing.T) {
 		c.flow.RemotePort++
 		refused("another flow", seg{flags: ACK, seq: 1, ack: 1})
 		c.flow.RemotePort--
+		refused("a RST would end what the peer takes for established", seg{flags: SYN | ACK, seq: 1, ack: 1})
 		c.advance(cookieAfter + Second)
 		c.discard()
 		c.wantDrop("too late", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropClosedPort)

@@ -187,13 +187,13 @@ func (t *Table) arriveUnknown(now Time, f *Flow, s *segment) Drop {
 		return DropResetClosed
 	case l != nil && !s.flags.has(SYN) && !s.flags.has(ACK):
 		return DropNoAck // "this should not be reached. Drop the segment": section 3.10.7.2, fourth
-	case l != nil && !s.flags.has(SYN):
+	case l != nil && s.flags.has(ACK):
 		if d, ok := t.takeCookie(now, l, f, s); ok {
 			return d
 		}
 		t.reset(now, f, s)
 		return DropClosedPort
-	case l == nil || s.flags.has(ACK):
+	case l == nil:
 		t.reset(now, f, s)
 		return DropClosedPort
 	}

@@ -83,6 +83,7 @@ func TestRegressions(t *testing.T) {
 		{3, 2066061, "turned away for want of room, and the listener ended: a client took itself for connected for ever"},
 		{3, 125588, "corked and without acknowledgement: neither user time-out nor black hole was noticed while the peer spoke"},
 		{3, 4193078, "reading in small pieces brought acknowledgements that told nothing new, and so a needless fast retransmit"},
+		{3, 4313053, "a forged SYN-ACK, answered by RST, ended a connection whose handshake was in a SYN cookie"},
 		{3, 4026150, "a false alarm: an old SYN begins another incarnation before a coarse clock has moved, with the same number"},
 		{3, 4192151, "the same, and an old acknowledgement completes its handshake"},
 		{3, 4032179, "a false alarm: a challenge of another incarnation leaves before its SYN-ACK"},
