@@ -23,7 +23,7 @@ var defects = []struct {
 	{"the retransmission timer is not armed", "send.go", "	if c.deadlines[timerRetransmit] == 0 {\n		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto())) // RFC 6298, (5.1)\n	}", "	if c.deadlines[timerRetransmit] == 0 && !fin {\n		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto())) // RFC 6298, (5.1)\n	}", "500"},
 	{"unread data does not reset on Close", "api.go", "case c.rcv.buf.len > 0 || c.state == SynSent:", "case c.state == SynSent:", "500"},
 	{"checksums are not verified", "header.go", "if !p.TransportChecksumOK() {", "if false {", "500"},
-	{"any RST in the window resets", "arrive.go", "	if s.seq != c.rcv.nxt {\n		t.challenge(now, c)\n		return DropResetWindow", "	if false {\n		t.challenge(now, c)\n		return DropResetWindow", "500"},
+	{"any RST in the window resets", "arrive.go", "	if s.seq != c.rcv.nxt {\n		t.challengeReset(now, c)\n		return DropResetWindow", "	if false {\n		t.challengeReset(now, c)\n		return DropResetWindow", "500"},
 	{"no persist timer", "send.go", "	t.setTimer(c, timerPersist, now.Add(c.rtt.rto()))\n}", "}", "500"},
 	{"the delayed acknowledgement never comes", "timer.go", "	c.ackNow = true\n	t.want(c)\n}", "	t.want(c)\n}", "500"},
 	{"ICMP is believed without a look at its sequence number", "path.go", "s.Less(c.snd.una) || !s.Less(c.snd.nxt)", "s == c.snd.una+1<<31", "2000"},
