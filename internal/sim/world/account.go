@@ -22,10 +22,10 @@ func (p *pair) checkEnd() {
 }
 
 // checkAcknowledged: what a side acknowledged on the wire its application has read, or the peer was told by RST (N1). Nobody
-// can be told any more when the connection was over before the application gave it up.
+// can be told any more when the connection was over before the application gave it up, or reset by the peer before one had it.
 func (p *pair) checkAcknowledged(side int) {
 	a, t, peer := p.apps[side], &p.taps[side], &p.taps[1-side]
-	if p.shared || !t.acks || t.rst || a.dead {
+	if p.shared || !t.acks || t.rst || a.dead || a.conn == nil && t.reset {
 		return
 	}
 	acked := t.ack - peer.iss - 1

@@ -144,7 +144,10 @@ func (e *end) deliver(i int32) {
 	before := e.table.Counters()
 	d := e.table.Arrive(e.clock(), &e.parsed)
 	if a != nil {
-		e.w.begins(e, a, look(p.b).flags(), d, &before)
+		f := look(p.b).flags()
+		e.w.begins(e, a, f, d, &before)
+		t := &a.pair.taps[a.side]
+		t.reset = t.reset || d == tcp.DropNone && f&tcp.RST != 0
 		a.watch(byArrival)
 	}
 	if p.forged && d == tcp.DropNone {

@@ -22,7 +22,8 @@ type tap struct {
 	sacked  []stretch // beyond ack, reported as received
 	fin     bool
 	rst     bool
-	claimed int // bytes in sacked
+	reset   bool // a RST of the peer has ended it
+	claimed int  // bytes in sacked
 
 	peerScale int // as the peer's SYN said when it arrived; -1: not said
 	peerMSS   int
