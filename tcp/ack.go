@@ -42,6 +42,9 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		t.duplicateAck(c)
 	}
 	t.measure(c, s, &d)
+	if !progress && c.repairUnderWay(&d) {
+		t.setTimer(c, timerRetransmit, now.Add(c.rtt.rto()))
+	}
 	c.sampleRate(&d)
 	t.respond(now, c, s, &d)
 	if progress || d.sacked > 0 {
@@ -54,6 +57,14 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		t.goOn(now, c)
 	}
 	return DropNone
+}
+
+// repairUnderWay tells whether the first segment was sent again after what arrives now: its acknowledgement cannot be here yet.
+// Where a queue grows, a time-out after SND.UNA last moved ends before it comes, and all the flight would be sent again. "...
+// a more careful variant that re-arms the RTO timer on each retransmission that is sent during recovery MAY be used" (RFC
+// 6675, section 6); as Linux, we do so when something proves that the path still delivers what was sent before.
+func (c *Conn) repairUnderWay(d *delivery) bool {
+	return c.recovery.kind == recoverFast && d.hasRTT && d.newest < c.flight.list[0].at
 }
 
 // updateWindow takes the send window: RFC 9293, section 3.10.7.4. It returns whether the window is another than before.
