@@ -2,8 +2,14 @@ package tcp
 
 import "slices"
 
-// maxFlight bounds the records of a flight; beyond it new transmissions join the last record.
-const maxFlight = 1024
+// The records of a flight are bounded; beyond it new transmissions join the last record, which then tells a time too late for
+// its beginning: round trips that are too short, and losses that are none. So a long path has more, one for so many bytes. A
+// peer that sacks every other byte, and an application that writes single ones, come no further than they did.
+const (
+	minFlight   = 1024
+	maxFlight   = 16 * minFlight
+	flightShare = 512
+)
 
 // sent is a stretch of sequence space that was transmitted at one time and has one fate.
 type sent struct {
@@ -36,6 +42,10 @@ type flight struct {
 	lost   int // bytes
 }
 
+func (f *flight) most() int {
+	return min(max((f.pipe+f.sacked+f.lost)/flightShare, minFlight), maxFlight)
+}
+
 func (f *flight) empty() bool { return len(f.list) == 0 }
 
 func (f *flight) account(s *sent, sign int) {
@@ -54,7 +64,7 @@ func (f *flight) account(s *sent, sign int) {
 func (f *flight) push(x span, now Time, as fate) {
 	f.pipe += x.len()
 	if n := len(f.list); n > 0 {
-		if last := &f.list[n-1]; last.fate|as == 0 && (last.at == now || n >= maxFlight) {
+		if last := &f.list[n-1]; last.fate|as == 0 && (last.at == now || n >= f.most()) {
 			last.end, last.at = x.end, now
 			return
 		}
@@ -134,15 +144,13 @@ func (f *flight) ack(una Seq, delivered func(*sent)) {
 	f.list = slices.Delete(f.list, 0, i)
 }
 
-// maxRecords bounds how far SACK blocks may cut the flight into pieces: a peer that sacks every other byte is not believed
-// beyond it (attack class E07).
-const maxRecords = 2 * maxFlight
-
-// sack marks what x covers, calling delivered for each record that was not sacked before; it returns the bytes so marked.
+// sack marks what x covers, calling delivered for each record that was not sacked before; it returns the bytes so marked. The
+// bound is on how far SACK blocks may cut the flight into pieces: a peer that sacks every other byte is not believed beyond it
+// (attack class E07).
 func (f *flight) sack(x span, delivered func(*sent)) int {
-	n := 0
+	n, most := 0, 2*f.most()
 	for i := f.search(x.start); i < len(f.list) && f.list[i].start.Less(x.end); i++ {
-		if r := &f.list[i]; len(f.list) >= maxRecords && (r.start.Less(x.start) || x.end.Less(r.end)) {
+		if r := &f.list[i]; len(f.list) >= most && (r.start.Less(x.start) || x.end.Less(r.end)) {
 			continue
 		}
 		if f.split(i, x.start) {

@@ -238,3 +238,19 @@ func checkFlight(t *testing.T, seed int, f *flight, model []fate, una, nxt Seq) 
 			seed, at, nxt, f.pipe, sum.pipe, f.sacked, sum.sacked, f.lost, sum.lost)
 	}
 }
+
+// Each of the segments that a long path holds keeps the time of its transmission; single bytes share one from some number on.
+func TestFlight_keepsTimes(t *testing.T) {
+	for _, x := range []struct{ size, records int }{{1448, 6000}, {1, minFlight}} {
+		var f flight
+		for i := range 6000 {
+			f.push(span{Seq(i * x.size), Seq((i + 1) * x.size)}, Time(i), 0)
+		}
+		if n := len(f.list); n != x.records {
+			t.Errorf("%d records for 6000 pieces of %d bytes, want %d", n, x.size, x.records)
+		}
+		if s := f.list[minFlight-2]; s.at != minFlight-2 {
+			t.Errorf("%d was sent at %d", minFlight-2, s.at)
+		}
+	}
+}
