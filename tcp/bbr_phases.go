@@ -200,7 +200,7 @@ func (b *bbr) adapt(w *window, a *acknowledged) bool {
 
 // checkProbeRTT is CheckProbeRTT (section 5.3.4.3).
 func (b *bbr) checkProbeRTT(now Time, w *window, a *acknowledged) {
-	if b.phase != PhaseProbeRTT && b.expired && !b.idle {
+	if b.phase != PhaseProbeRTT && b.expired && !b.idle && !b.ending(a) {
 		b.saveCwnd(w)
 		b.phase = PhaseProbeRTT
 		b.probeDone = 0
@@ -213,6 +213,13 @@ func (b *bbr) checkProbeRTT(now Time, w *window, a *acknowledged) {
 	if a.delivered > 0 {
 		b.idle = false
 	}
+}
+
+// ending tells whether Drain empties the queue, as ProbeRTT would, or will soon, because Startup sees its plateau. Here we do not
+// follow the draft: on a path of 300 ms the plateau and the five seconds come together, and what ProbeRTT sends of its own
+// accord counts for nothing in checkFull, so Startup filled the queue twice.
+func (b *bbr) ending(a *acknowledged) bool {
+	return b.phase == PhaseDrain || b.phase == PhaseStartup && b.fullCount > 0 && !a.rate.limited
 }
 
 // probeRTT is HandleProbeRTT.

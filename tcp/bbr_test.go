@@ -73,6 +73,44 @@ func TestBBR_probeRTT(t *testing.T) {
 	}
 }
 
+// On a path of 300 ms Startup finds its plateau when the first ProbeRTT is due: Drain does as well.
+func TestBBR_plateauBeforeProbeRTT(t *testing.T) {
+	b := newLongBBR(t, 1)
+	b.until(b.now.Add(7*Second), func() bool {
+		p := b.info().Model.Phase
+		if p == PhaseProbeRTT {
+			b.Fatalf("ProbeRTT while Startup sees its plateau, %d rounds", b.sender.cc.bbr.fullCount)
+		}
+		return p == PhaseProbeCruise
+	})
+	if m := b.info().Model; m.Phase != PhaseProbeCruise || m.MinRTT < b.delay {
+		t.Errorf("%+v", m)
+	}
+	b.phase(PhaseProbeRTT, 6*Second)
+}
+
+// newLongBBR is a path of 300 ms with a queue of two round trips.
+func newLongBBR(t testing.TB, seed random) *bottleneck {
+	b := newBottleneckDelay(t, Options{Congestion: BBR, ReceiveBuffer: 32 << 20, SendBuffer: 64 << 20}, 300*Millisecond)
+	b.queue, b.dice = 7_500_000, seed
+	b.receiver.rcv.limit = b.receiver.rcv.max
+	return b
+}
+
+// Five thousand segments are under way and each keeps its time: no round trip is shorter than the path, and nothing that
+// arrives was taken for lost. While the queue grows, repairs take longer than the time-out of when the first was lost; but what
+// was sent before them still arrives.
+func TestBBR_longPathWithLosses(t *testing.T) {
+	for _, seed := range []random{1, 9} {
+		b := newLongBBR(t, seed)
+		b.loss, b.back = 100, 100
+		n := b.run(9 * Second)
+		if i := b.info(); i.MinRTT < b.delay || i.Timeouts > 0 || i.Undone > 0 || i.DSACKs > 5 || n < 9*12_500_000*6/10 {
+			t.Errorf("seed %d: %d bytes, %+v", seed, n, i)
+		}
+	}
+}
+
 // Appendix A.11: an idle time is as good as ProbeRTT; and what is known of the path stays.
 func TestBBR_idle(t *testing.T) {
 	b := newBBR(t)
