@@ -37,7 +37,8 @@ type bbr struct {
 	trips                [2]Duration // shortest round trip of the round before, and of this one
 	expired              bool        // probe_rtt_expired
 	idle                 bool        // idle_restart
-	seenRTT              bool
+	seenRTT              bool        // has_seen_rtt
+	seenData             bool        // and one of data
 
 	// What it holds.
 	shortInflight  uint32 // inflight_shortterm

@@ -109,8 +109,13 @@ func (b *bbr) aggregation(now Time, w *window, a *acknowledged) {
 	b.extra[1].most = max(b.extra[1].most, n)
 }
 
-// takeRTT is UpdateMinRTT (section 5.3.4.3).
+// takeRTT is UpdateMinRTT (section 5.3.4.3). The handshake counts until data measures: what answers a SYN may be nearer than the
+// peer, a proxy or a firewall, and a model of a path so short leaves 2 of 100 Mbit/s for ten seconds.
 func (b *bbr) takeRTT(now Time, a *acknowledged) {
+	if a.sample > 0 && !b.seenData {
+		b.seenData = true
+		b.probeMin, b.minRTT = bbrNoRTT, bbrNoRTT
+	}
 	b.expired = now > b.probeMinAt.Add(bbrProbeInterval)
 	if a.sample > 0 && (a.sample < b.probeMin || b.expired) {
 		b.probeMin, b.probeMinAt = a.sample, now

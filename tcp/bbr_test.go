@@ -89,6 +89,16 @@ func TestBBR_plateauBeforeProbeRTT(t *testing.T) {
 	b.phase(PhaseProbeRTT, 6*Second)
 }
 
+// Who answers the SYN may be nearer than who takes the data: a model of the path to him would hold a fifth of it, for ten seconds.
+func TestBBR_handshakeOfAProxy(t *testing.T) {
+	b := newBBR(t)
+	b.delay, b.queue = 100*Millisecond, 2_500_000
+	b.run(2 * Second)
+	if n, m := b.run(Second), b.info().Model; m.MinRTT < b.delay || n < 7_000_000 {
+		t.Errorf("%d bytes in the third second, %+v", n, m)
+	}
+}
+
 // newLongBBR is a path of 300 ms with a queue of two round trips.
 func newLongBBR(t testing.TB, seed random) *bottleneck {
 	b := newBottleneckDelay(t, Options{Congestion: BBR, ReceiveBuffer: 32 << 20, SendBuffer: 64 << 20}, 300*Millisecond)
