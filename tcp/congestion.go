@@ -68,7 +68,6 @@ type acknowledged struct {
 	flight   int      // what was under way before
 	rtt      Duration // of the latest measurement
 	sample   Duration // measured by this acknowledgement; 0: none
-	shortest Duration // round-trip time there was
 	una, nxt Seq      // after it
 
 	delivered  int // newly acknowledged, cumulatively or selectively

@@ -87,7 +87,7 @@ func (d *delivery) early(s *sent) bool {
 func (d *delivery) growth(a *acknowledged) {
 	c := d.c
 	a.bytes, a.flight, a.una, a.nxt = min(d.acked, d.fresh), d.before, c.snd.una, c.snd.nxt
-	a.rtt, a.shortest, a.sample = c.rtt.last, c.rtt.min, 0
+	a.rtt, a.sample = c.rtt.last, 0
 	if d.hasRTT {
 		a.sample = c.rtt.last
 	}

@@ -104,13 +104,14 @@ func (h *hystart) conserve() {
 }
 
 // trained tells whether acknowledgements have come one after the other for so long that the path must be full. What pacing or
-// the application spread is no sign of that.
+// the application spread is no sign of that. The round trip is that of the round before: the handshake's may have been another's,
+// of a proxy on the way.
 func (h *hystart) trained(now Time, a *acknowledged) bool {
-	if a.rate.limited || now.micros().sub(h.train) > min(trainGap, a.shortest/trainGapShare) {
+	if a.rate.limited || h.last == 0 || now.micros().sub(h.train) > min(trainGap, h.last/trainGapShare) {
 		return false
 	}
 	h.train = now.micros()
-	return h.train.sub(h.began) > a.shortest/trainShare+Duration(h.paced[0])*Microsecond
+	return h.train.sub(h.began) > h.last/trainShare+Duration(h.paced[0])*Microsecond
 }
 
 // spread notes that pacing held back for d.

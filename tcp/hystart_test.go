@@ -132,3 +132,14 @@ func TestHyStart_paced(t *testing.T) {
 		t.Errorf("cwnd %d: %+v", b.sender.cc.cwnd, b.sender.cc.hystart)
 	}
 }
+
+// The handshake may have been a nearer one's: the train is as long as the round trips of data want it.
+func TestHyStart_handshakeOfAProxy(t *testing.T) {
+	b := newBottleneck(t, Options{ReceiveBuffer: 32 << 20, SendBuffer: 64 << 20})
+	b.delay, b.queue = 100*Millisecond, 2_500_000
+	b.receiver.rcv.limit = b.receiver.rcv.max
+	b.until(b.now.Add(4*Second), func() bool { return b.sender.cc.hystart.css })
+	if w := b.sender.cc.cwnd; w < 1_000_000 {
+		t.Errorf("Conservative Slow Start begins with cwnd %d, and the path holds 1,250,000", w)
+	}
+}
