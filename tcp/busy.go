@@ -19,13 +19,14 @@ type busy struct {
 
 	ahead  ranges            // received beyond a hole
 	recent [recentRanges]Seq // one number of each range that came lately, the latest first
-	news   uint8             // how many of recent no acknowledgement has reported
 	dsack  span
+	came   uint32 // bytes received beyond a hole since rcv.measured
+	news   uint8  // how many of recent no acknowledgement has reported
 
-	index   uint32 // in its slab
 	charged bool
-	urgent  bool // SND.UP is set and not yet acknowledged
-	more    bool // what was written last goes on at once; see SetMore
+	urgent  bool   // SND.UP is set and not yet acknowledged
+	more    bool   // what was written last goes on at once; see SetMore
+	index   uint32 // in its slab
 }
 
 // recentRanges is how many ranges of one batch are reported, in as many acknowledgements as it takes.

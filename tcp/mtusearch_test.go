@@ -60,7 +60,7 @@ func TestMTUSearch_blackHole(t *testing.T) {
 				p.drop = hole(&mtu)
 				c, s := p.open(f)
 				client := p.ends[0]
-				p.carry(c, s, 3<<20)
+				p.carry(c, s, 8<<20)
 				i := client.Info(p.now, c)
 				if i.PathMTU > mtu || i.PathMTU < mtu-searchThreshold {
 					t.Errorf("the path carries %d, found out: %d", mtu, i.PathMTU)

@@ -101,6 +101,8 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	if !fresh {
 		t.noteDuplicate(c, x)
 		drop = DropDuplicate
+	} else {
+		t.cameAhead(c, x.len())
 	}
 	c.noteRecent(x.start)
 	if nxt := c.ahead.dropBefore(c.rcv.nxt); nxt != c.rcv.nxt {
@@ -270,6 +272,18 @@ func (t *Table) consumed(now Time, c *Conn, n int) {
 	}
 }
 
+// cameAhead lets the buffer grow while a hole keeps from the application what comes: on a long path with losses there is hardly
+// a round trip without one, and a sender whose window doubles would meet the edge in each. Who leaves unread what could be read
+// gets no more so. Without SACK a duplicate acknowledgement is one only while the window stays (RFC 5681, section 2).
+func (t *Table) cameAhead(c *Conn, n int) {
+	r := &c.rcv
+	if !c.sack || r.buf.len > r.limit/4 || t.standing || t.cfg.Memory.Pressure() {
+		return
+	}
+	c.came = min(c.came+uint32(n), r.max)
+	r.limit = max(r.limit, min(4*c.came, r.max))
+}
+
 // standingFloor is the buffer that a standing queue leaves to a receiver: two super-packets.
 const standingFloor = 128 << 10
 
@@ -290,17 +304,24 @@ func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	path := 4 * int(c.rcv.copied) / int(max(elapsed/max(c.rtt.min, Microsecond), 1))
 	if floor := uint32(min(max(standingFloor, path), int(c.rcv.max))); t.standing && c.rcv.limit > floor {
 		c.rcv.limit = max(c.rcv.limit-c.rcv.limit/4, floor)
-		c.rcv.copied, c.rcv.measured = 0, now
+		c.newMeasure(now)
 		return
 	}
 	if t.cfg.Memory.Pressure() && c.rcv.limit > initialBuffer {
 		c.rcv.limit = max(c.rcv.limit-c.rcv.limit/4, initialBuffer)
-		c.rcv.copied, c.rcv.measured = 0, now
+		c.newMeasure(now)
 		return
 	}
 	want := min(4*int(c.rcv.copied)+16*int(c.rcv.mss), int(c.rcv.max))
 	if want > int(c.rcv.limit) && !t.cfg.Memory.Pressure() {
 		c.rcv.limit = uint32(want)
 	}
+	c.newMeasure(now)
+}
+
+func (c *Conn) newMeasure(now Time) {
 	c.rcv.copied, c.rcv.measured = 0, now
+	if c.came != 0 { // else the record may be the empty one that is shared
+		c.came = 0
+	}
 }

@@ -341,3 +341,36 @@ func TestReceive_moreNewRangesThanFit(t *testing.T) {
 		c.wantIdle("and nothing to report")
 	})
 }
+
+// A hole keeps everything from the application. What comes beyond it lets the buffer grow all the same, or a sender whose window
+// doubles meets the edge in each round trip in which something is lost; unless the application leaves unread what it could
+// read, or each window that moves would hide a duplicate acknowledgement.
+func TestReceive_bufferGrowsBeyondAHole(t *testing.T) {
+	for _, x := range []struct {
+		peer   peerOptions
+		unread int
+		grows  bool
+	}{{modern, 0, true}, {modern, 20_000, false}, {plain, 0, false}} {
+		converse(t, Config{}, func(c *talk) {
+			c.quiet = true
+			c.accepted(x.peer)
+			if x.unread > 0 {
+				c.arrive(seg{flags: ACK, seq: 1, ack: 1, len: x.unread, unit: 1000})
+			}
+			nxt := 1 + x.unread + 1000
+			for range 10 {
+				for edge := c.conn.rcv.adv.Sub(c.peerISS); nxt < edge; {
+					n := min(edge-nxt, 20_000)
+					c.arrive(seg{flags: ACK, seq: nxt, ack: 1, len: n, unit: 1000})
+					nxt += n
+				}
+				c.settle()
+				c.discard()
+				c.advance(10 * Millisecond)
+			}
+			if i := c.table.Info(c.now, c.conn); (i.ReceiveBuf > 4*initialBuffer) != x.grows {
+				c.Errorf("SACK %v, %d bytes unread: a buffer of %d", x.peer.sack, x.unread, i.ReceiveBuf)
+			}
+		})
+	}
+}
