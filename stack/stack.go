@@ -152,7 +152,8 @@ func (s *Stack) defaults() *tcp.Options {
 	return &o
 }
 
-// SetLimits changes the limits. What exists stays, also when it is more than the new limits allow.
+// SetLimits changes the limits. What exists stays, also when it is more than the new limits allow; buffers that nobody has bounded
+// follow the memory in connections to come.
 func (s *Stack) SetLimits(l Limits) {
 	l = l.withDefaults()
 	s.memory.limit.Store(l.Memory)

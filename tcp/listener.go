@@ -38,6 +38,7 @@ type endpoint struct {
 type listener struct {
 	at       endpoint
 	opts     ListenOptions
+	told     Options      // what was said, of which opts.Options is what follows from it and the budget
 	accepted fifo[uint32] // slots of connections
 	attempts fifo[AttemptID]
 	live     bool
@@ -59,10 +60,11 @@ func (t *Table) Listen(addr ip.Addr, port uint16, o ListenOptions) (ListenerID, 
 	if _, taken := t.bound[at]; taken {
 		return 0, ErrInUse
 	}
-	o.Options = t.complete(o.Options)
+	told := o.Options
+	o.Options = t.complete(told)
 	o.Backlog = orDefault(o.Backlog, defaultBacklog)
 	o.FastOpenPending = orDefault(o.FastOpenPending, defaultFastOpenPending)
-	l := listener{at: at, opts: o, live: true}
+	l := listener{at: at, opts: o, told: told, live: true}
 	for i := range t.listeners {
 		if !t.listeners[i].live {
 			t.listeners[i] = l
@@ -90,7 +92,8 @@ func (t *Table) Unlisten(now Time, id ListenerID) {
 
 // SetListenOptions is an application call: it changes the options of connections that a listener will accept.
 func (t *Table) SetListenOptions(id ListenerID, o Options) {
-	t.listeners[id].opts.Options = t.complete(o)
+	l := &t.listeners[id]
+	l.told, l.opts.Options = o, t.complete(o)
 }
 
 // SetFastOpenPending is an application call; see ListenOptions.

@@ -2,6 +2,8 @@ package tcp
 
 import (
 	"testing"
+
+	"tcpd/ip"
 )
 
 // sized is a budget whose fill a test decides.
@@ -32,6 +34,40 @@ func TestBudget_boundsBuffersThatNobodyBounded(t *testing.T) {
 	}
 	if s := windowScale(65535 << 10); s != 10 {
 		t.Errorf("the largest buffer needs a window scale of %d", s)
+	}
+}
+
+// A budget that becomes another bounds the buffers of listeners that are there already, unless they were told.
+func TestBudget_listenersFollowIt(t *testing.T) {
+	for _, told := range []int{0, 1 << 20} {
+		for _, f := range []Flow{flow4, flow6} {
+			memory := &sized{limit: 512 << 20}
+			p := newPair(t)
+			p.ends[1] = NewTable(Config{Secret: [16]byte{2}, Memory: memory})
+			l, err := p.ends[1].Listen(ip.Addr{}, f.RemotePort, ListenOptions{Options: Options{ReceiveBuffer: told, SendBuffer: told}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, buffer := range []int{65535 << 10, 8 << 20, 16 << 20} {
+				if memory.limit = []int{512 << 20, 64 << 20, 128 << 20}[i]; i > 0 {
+					p.ends[1].SetLimits(0, 0, 0)
+				}
+				if told != 0 {
+					buffer = told
+				}
+				f.LocalPort++
+				if _, err := p.ends[0].Connect(p.now, f, Options{}); err != nil {
+					t.Fatal(err)
+				}
+				var c *Conn
+				for c = p.ends[1].Accept(l); c == nil; c = p.ends[1].Accept(l) {
+					p.step()
+				}
+				if o := c.Options(); o.ReceiveBuffer != buffer || o.SendBuffer != buffer || int(c.rcv.max) != buffer {
+					t.Errorf("with a budget of %d: buffers of %d and %d, want %d", memory.limit, o.ReceiveBuffer, o.SendBuffer, buffer)
+				}
+			}
+		}
 	}
 }
 

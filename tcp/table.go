@@ -120,10 +120,13 @@ func (t *Table) SetMTU(mtu int) {
 // SetStanding is an event in: it tells whether packets have been waiting on the link for longer than a burst takes.
 func (t *Table) SetStanding(standing bool) { t.standing = standing }
 
-// SetLimits changes the limits; what exists stays.
+// SetLimits changes the limits; what exists stays. Listeners look at the size of the budget anew, for connections to come.
 func (t *Table) SetLimits(connections, halfOpen, timeWait int) {
 	c := Config{Connections: connections, HalfOpen: halfOpen, TimeWait: timeWait}.withDefaults()
 	t.cfg.Connections, t.cfg.HalfOpen, t.cfg.TimeWait = c.Connections, c.HalfOpen, c.TimeWait
+	for i := range t.listeners {
+		t.listeners[i].opts.Options = t.complete(t.listeners[i].told)
+	}
 }
 
 // Arrive is an event in: a packet whose payload is a TCP segment for one of our addresses. It is borrowed during the call.
