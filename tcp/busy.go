@@ -27,6 +27,7 @@ type busy struct {
 	urgent  bool   // SND.UP is set and not yet acknowledged
 	more    bool   // what was written last goes on at once; see SetMore
 	index   uint32 // in its slab
+	lists   uint32 // bytes that are charged for flight and ahead
 }
 
 // recentRanges is how many ranges of one batch are reported, in as many acknowledgements as it takes.
@@ -37,6 +38,30 @@ const busySize = int(unsafe.Sizeof(busy{}))
 // keptRecords is how long a list may be that stays with its record for the next connection: short exchanges come and go
 // without allocation.
 const keptRecords = 64
+
+// longLists returns the bytes of the lists of b that are longer than one that stays with its record: a peer that acknowledges
+// every other segment makes them grow.
+func (b *busy) longLists() (n uint32) {
+	if k := cap(b.flight.list); k > keptRecords {
+		n += uint32(k * int(unsafe.Sizeof(sent{})))
+	}
+	if k := cap(b.ahead); k > keptRecords {
+		n += uint32(k * int(unsafe.Sizeof(span{})))
+	}
+	return n
+}
+
+// chargeLists follows lists that have grown. They are there already, and a refusal hinders nobody: it is tried again, and who
+// fills the budget is ended before it is used up; see reclaim.
+func (t *Table) chargeLists(b *busy, n uint32) {
+	if more := int(n) - int(b.lists); more > 0 && !t.cfg.Memory.Charge(more) {
+		return
+	} else if more < 0 {
+		t.cfg.Memory.Release(-more)
+	}
+	t.listBytes += int(n) - int(b.lists)
+	b.lists = n
+}
 
 // engage gives c a record of its own, before anything is written there; false when the budget refuses.
 func (t *Table) engage(c *Conn) bool {
@@ -81,6 +106,9 @@ func (t *Table) disengage(c *Conn) {
 		t.nBusies--
 		t.cfg.Memory.Release(busySize)
 	}
+	if b.lists != 0 {
+		t.chargeLists(b, 0)
+	}
 	sent, ahead := b.flight.list[:0], b.ahead[:0]
 	if cap(sent) > keptRecords {
 		sent = nil
@@ -93,10 +121,15 @@ func (t *Table) disengage(c *Conn) {
 	t.busies.put(i)
 }
 
-// rest takes the record of c away when nothing in it counts any more.
+// rest takes the record of c away when nothing in it counts any more, and charges what it has become otherwise.
 func (t *Table) rest(c *Conn) {
-	if c.busy != &t.idle && c.quiet() {
+	if c.busy == &t.idle {
+		return
+	}
+	if c.quiet() {
 		t.disengage(c)
+	} else if n := c.busy.longLists(); n != c.busy.lists {
+		t.chargeLists(c.busy, n)
 	}
 }
 

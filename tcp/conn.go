@@ -130,7 +130,8 @@ type connStats struct {
 }
 
 const (
-	connSize = int(unsafe.Sizeof(Conn{}))
+	// With its timer, its place among the flows, and the record of a search, which anybody can make us begin by silence.
+	connSize = int(unsafe.Sizeof(Conn{})+unsafe.Sizeof(wheelEntry{})+unsafe.Sizeof(mtuSearch{})) + placeSize
 	bbrSize  = int(unsafe.Sizeof(bbr{}))
 )
 

@@ -67,5 +67,5 @@ func (t *Table) Len() Lengths {
 // Charged returns the bytes that the table holds of its budget.
 func (t *Table) Charged() int {
 	return t.pool.used*pageSize + t.nConns*connSize + t.nBBR*bbrSize + t.nHalves*halfSize + t.waits.kept*timeWaitSize + t.nBusies*busySize +
-		t.pool.rings.charged + t.nGrowths*growthSize + t.recorders.n*RecorderSize
+		t.pool.rings.charged + t.listBytes + t.nGrowths*growthSize + t.recorders.n*RecorderSize
 }

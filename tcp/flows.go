@@ -1,6 +1,9 @@
 package tcp
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // flowTable finds the record of a flow. It is a hash table of buckets of eight, a cache line each. An entry lies in one of the
 // two buckets that its hash names, so that a lookup looks at two, at four while the table is resized, and at no more whatever
@@ -30,6 +33,9 @@ const (
 	minBuckets   = 16
 	movedAtOnce  = 2
 )
+
+// placeSize is what a flow takes here: the table is half full after it has grown.
+const placeSize = 2 * int(unsafe.Sizeof(flowSlot{}))
 
 type flowBucket [bucketSlots]flowSlot
 

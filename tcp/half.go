@@ -35,7 +35,8 @@ type half struct {
 	retries    uint8
 }
 
-const halfSize = int(unsafe.Sizeof(half{}))
+// halfSize is what a half-open connection takes, with its timer and its place among the flows.
+const halfSize = int(unsafe.Sizeof(half{})+unsafe.Sizeof(wheelEntry{})) + placeSize
 
 // listen handles a SYN in LISTEN (RFC 9293, section 3.10.7.2). Data and FIN that come with it are not acknowledged; the
 // peer sends them again (attack class H11).

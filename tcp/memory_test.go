@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"unsafe"
 
 	"tcpd/ip"
 )
@@ -118,6 +119,43 @@ func TestMemory_refusedAtEveryPoint(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A peer that acknowledges every other segment makes the list of what is under way long. The budget knows, and has it back.
+func TestMemory_longListsAreCharged(t *testing.T) {
+	for _, end := range []string{"all is acknowledged", "reset"} {
+		converse(t, Config{}, func(c *talk) {
+			c.accepted(modern)
+			c.send(seg{flags: ACK, seq: 1, ack: 1, win: 65535})
+			c.conn.cc.set(1 << 20)
+			const n = 400_000
+			c.write(1, n)
+			c.settle()
+			c.discard()
+			short, mss := c.memory.used, int(c.conn.snd.mss)
+			for at := 1 + mss; at+mss < c.conn.snd.nxt.Sub(c.iss); at += 2 * mss {
+				c.send(seg{flags: ACK, seq: 1, ack: 1, win: 65535, sacks: []span{{Seq(at), Seq(at + mss)}}})
+			}
+			records := len(c.conn.flight.list)
+			if least := records * int(unsafe.Sizeof(sent{})); records <= keptRecords || c.memory.used-short < least {
+				c.Errorf("%d bytes more are charged for %d records, want %d", c.memory.used-short, records, least)
+			}
+			if end == "reset" {
+				c.send(seg{flags: RST, seq: 1})
+				c.close()
+			} else {
+				for !c.conn.flight.empty() {
+					c.send(seg{flags: ACK, seq: 1, ack: c.conn.snd.nxt.Sub(c.iss)})
+					c.settle()
+				}
+				c.table.Abort(c.now, c.conn)
+			}
+			c.wantGone()
+			if c.memory.used != 0 {
+				c.Errorf("%s: %d bytes are still charged", end, c.memory.used)
+			}
+		})
 	}
 }
 

@@ -36,6 +36,8 @@ type Table struct {
 	nGrowths int // those charged
 	nBusies  int // those charged
 
+	listBytes int // charged for long lists of connections under way
+
 	halfWheel wheel
 	listeners []listener
 	bound     map[endpoint]ListenerID

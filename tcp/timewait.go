@@ -24,7 +24,8 @@ const (
 
 func (w *timeWait) is(flag uint32) bool { return w.link&flag != 0 }
 
-const timeWaitSize = int(unsafe.Sizeof(timeWait{}))
+// timeWaitSize is what a record takes, with its place among the flows; its timer is the list.
+const timeWaitSize = int(unsafe.Sizeof(timeWait{})) + placeSize
 
 // timeWaits keeps the records in a list, in the order in which they were made, which is nearly that in which they end. Those
 // that have ended before stay in it until their turn comes, and are charged and bounded as long. The first one is never
