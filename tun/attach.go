@@ -85,7 +85,7 @@ func admit(cfg Config, f facts) error {
 			"or remove it with `ip tuntap del dev %s mode tun`", name, name)
 	case cfg.tap && f.mac == cfg.mac:
 		return fmt.Errorf("tun %s: %v is the MAC of the kernel's side of the device, and we need one of our own: set tun.mac", name, f.mac)
-	case cfg.Queues > 1 && !f.multiQueue:
+	case cfg.Queues > 1 && !f.multiQueue && !cfg.anyQueues:
 		return fmt.Errorf("tun %s: the device has a single queue, but %d are asked for: set tun.queues to auto or 1, or make the "+
 			"device anew with `ip tuntap add dev %s mode tun multi_queue`", name, cfg.Queues, name)
 	}
@@ -98,14 +98,17 @@ func (a *attachment) open(cfg Config, f facts) error {
 	if cfg.tap {
 		return a.openTAP(cfg, f)
 	}
-	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI)
-	if f.multiQueue || !f.exists && cfg.Queues > 1 {
+	flags, queues := uint16(unix.IFF_TUN|unix.IFF_NO_PI), max(cfg.Queues, 1)
+	switch {
+	case f.multiQueue || !f.exists && queues > 1:
 		flags |= unix.IFF_MULTI_QUEUE
+	case f.exists:
+		queues = 1
 	}
 	if cfg.Offload != OffloadOff {
 		flags |= unix.IFF_VNET_HDR
 	}
-	for range max(cfg.Queues, 1) {
+	for range queues {
 		fd, err := openQueue(a.name, flags)
 		if err != nil {
 			return explain(err, a.name, cfg, f)

@@ -93,6 +93,53 @@ func readUntilClosed(d *Device, arrived chan<- bool) {
 	}
 }
 
+// Who asked for no number of queues gets along with what comes back, on all that he has.
+func TestDeviceThatComesBackWithOneQueue(t *testing.T) {
+	needRoot(t, "a device made anew by somebody else")
+	persist(t, testName, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR|unix.IFF_MULTI_QUEUE, 0)
+	prepare(t, setUp(t))
+	logf, await := messages(t)
+	v, err := newView()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDevice(Config{Name: testName, Queues: 3, anyQueues: true, ReattachFor: time.Minute, Logf: logf}, v)
+	d.attach = func() (*attachment, error) { return attach(d.cfg, v) }
+	if err := d.start(subscribe()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	got := make(chan string, 1)
+	for i := range d.Queues() {
+		go func() {
+			var p ip.Packet
+			deliver := func(b []byte, o ip.Offload) {
+				if p.Parse(b, o) == ip.DropNone && p.Protocol == ip.ProtocolUDP {
+					got <- string(p.Payload[8:])
+				}
+			}
+			for d.Read(i, 1, deliver) == nil {
+			}
+		}()
+	}
+	remove(testName)
+	persist(t, testName, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR, 0)
+	prepare(t, setUp(t))
+	await("attached again")
+	sendDatagram(t, ourAddress4, "to the only queue")
+	if body := <-got; body != "to the only queue" {
+		t.Errorf("got %q", body)
+	}
+	for i := range d.Queues() {
+		if err := d.Write(i, outgoing(4, 1000, 5000)); err != nil {
+			t.Errorf("queue %d: %v", i, err)
+		}
+	}
+	if s := d.Stats(); s.Written.Packets != uint64(d.Queues()) {
+		t.Errorf("%d packets written, want %d", s.Written.Packets, d.Queues())
+	}
+}
+
 func TestDeviceThatDoesNotComeBack(t *testing.T) {
 	needRoot(t, "a device deleted for good")
 	persist(t, testName, unix.IFF_TUN|unix.IFF_NO_PI, 0)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +44,12 @@ func (o Offload) String() string {
 	return "unknown"
 }
 
-// maxQueues is MAX_TAP_QUEUES of the driver.
-const maxQueues = 256
+const (
+	// maxQueues is MAX_TAP_QUEUES of the driver.
+	maxQueues = 256
+	// autoQueues is how many are taken at most when nobody says: one carries tens of Gbit/s.
+	autoQueues = 16
+)
 
 // defaultReattachFor is how long a deleted device is waited for when Config does not say.
 const defaultReattachFor = time.Minute
@@ -56,7 +61,8 @@ type Config struct {
 	// Create makes the device when there is none of that name, and sets MTU, addresses and link-up. An existing TUN is
 	// taken over. Without Create the device must exist and is left as it is; its owner needs no capability for that.
 	Create bool
-	// Queues is the number of queues; 0 chooses, at present 1. More than one needs a device with multi_queue.
+	// Queues is the number of queues. More than one needs a device with multi_queue; 0: one for each processor, 16 at most, where
+	// the device is such or is made, else one.
 	Queues int
 	// MTU in bytes to set with Create; 0 leaves it.
 	MTU int
@@ -68,6 +74,8 @@ type Config struct {
 	ReattachFor time.Duration
 	// Logf receives what an operator should know: fall-backs, link changes, re-attachment. May be nil.
 	Logf func(format string, args ...any)
+
+	anyQueues bool // nobody asked for so many: a device that comes back with one is taken
 
 	tap    bool      // frames of an Ethernet instead of IP packets
 	bridge string    // to make the device a port of
@@ -122,14 +130,36 @@ func Open(cfg Config) (*Device, error) {
 		return nil, err
 	}
 	sub := subscribe()
+	d, err := open(cfg, v, sub)
+	if err != nil {
+		sub.close()
+		v.close()
+	}
+	return d, err
+}
+
+func open(cfg Config, v *view, sub *subscription) (*Device, error) {
+	if cfg.Queues == 0 {
+		found, err := v.look(cfg.Name)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Queues, cfg.anyQueues = chooseQueues(cfg, found, runtime.NumCPU()), true
+	}
 	d := newDevice(cfg, v)
 	d.attach = func() (*attachment, error) { return attach(d.cfg, v) }
 	if err := d.start(sub); err != nil {
-		sub.close()
-		v.close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// chooseQueues is what Queues 0 means for a device.
+func chooseQueues(cfg Config, f facts, processors int) int {
+	if cfg.tap || f.exists && !f.multiQueue {
+		return 1
+	}
+	return min(processors, autoQueues)
 }
 
 func (c *Config) check() error {
@@ -297,7 +327,7 @@ func (d *Device) install(at *attachment) bool {
 		d.tellLink(false)
 	}
 	for i, q := range d.queues {
-		q.end.Store(&at.endpoints[i])
+		q.end.Store(&at.endpoints[i%len(at.endpoints)])
 	}
 	d.notify()
 	return true

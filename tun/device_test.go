@@ -49,3 +49,23 @@ func TestOffloadNames(t *testing.T) {
 		}
 	}
 }
+
+func TestChooseQueues(t *testing.T) {
+	for _, tt := range []struct {
+		what       string
+		cfg        Config
+		found      facts
+		processors int
+		want       int
+	}{
+		{"made", Config{}, facts{}, 4, 4},
+		{"made on a large machine", Config{}, facts{}, 128, autoQueues},
+		{"of an administrator, with several", Config{}, facts{exists: true, multiQueue: true}, 4, 4},
+		{"of an administrator, with one", Config{}, facts{exists: true}, 4, 1},
+		{"TAP", Config{tap: true}, facts{}, 4, 1},
+	} {
+		if got := chooseQueues(tt.cfg, tt.found, tt.processors); got != tt.want {
+			t.Errorf("%s: %d queues, want %d", tt.what, got, tt.want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ const testName = "tcptest0"
 // setUp is the configuration of most tests: 10.77.0.1 and fd77::1 are the kernel's.
 func setUp(t testing.TB) Config {
 	return Config{
-		Name: testName, Create: true, MTU: 1400,
+		Name: testName, Create: true, Queues: 1, MTU: 1400,
 		Host: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24"), netip.MustParsePrefix("fd77::1/64")},
 		Logf: t.Logf,
 	}
@@ -160,9 +161,13 @@ func awaitInput(t testing.TB, d *Device) int {
 
 func TestCreateConfiguresAndGoesAway(t *testing.T) {
 	needRoot(t, "creating a device")
-	for _, queues := range []int{0, 3} {
+	for _, queues := range []int{0, 1, 3} {
 		cfg := setUp(t)
 		cfg.Queues = queues
+		wanted := queues
+		if queues == 0 {
+			wanted = min(runtime.NumCPU(), autoQueues)
+		}
 		before := headerErrors(t)
 		d := mustOpen(t, cfg)
 		if after := headerErrors(t); after != before {
@@ -170,7 +175,7 @@ func TestCreateConfiguresAndGoesAway(t *testing.T) {
 		}
 		link := mustLink(t, testName)
 		a := link.Attrs()
-		if a.MTU != 1400 || d.MTU() != 1400 || a.TxQLen != txQueueLen || a.Flags&net.FlagUp == 0 || d.Queues() != max(queues, 1) {
+		if a.MTU != 1400 || d.MTU() != 1400 || a.TxQLen != txQueueLen || a.Flags&net.FlagUp == 0 || d.Queues() != wanted {
 			t.Errorf("MTU %d and %d, ring %d, %v, %d queues", a.MTU, d.MTU(), a.TxQLen, a.Flags, d.Queues())
 		}
 		addresses, err := netlink.AddrList(link, netlink.FAMILY_ALL)
