@@ -101,14 +101,15 @@ func (c *Config) prepare() error {
 	return nil
 }
 
-// tableConfig is the share of one of n shards.
-func (c *Config) tableConfig(shard, n int, memory tcp.Memory) tcp.Config {
+// tableConfig is what one of n shards gets. What it may refuse for want of room is counted for all of them together.
+func (c *Config) tableConfig(shard, n int, memory tcp.Memory, all *census) tcp.Config {
 	return tcp.Config{
 		Secret:      c.Secret,
 		Seed:        mix(c.Seed, uint64(shard)+1),
 		MTU:         c.Link.MTU(),
-		Connections: share(c.Limits.Connections, n),
-		HalfOpen:    share(c.Limits.HalfOpen, n),
+		Connections: c.Limits.Connections,
+		HalfOpen:    c.Limits.HalfOpen,
+		Census:      all,
 		TimeWait:    share(c.Limits.TimeWait, n),
 		Memory:      memory,
 		Recorders:   recorders(c.Recorder, c.Limits.Memory, n),

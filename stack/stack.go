@@ -86,10 +86,10 @@ func newStack(cfg Config) (*Stack, error) {
 	s.pings.id, s.pings.bySeq = uint16(mix(cfg.Seed, 7)), make(map[uint16]ping)
 	s.fragmentID.Store(uint32(mix(cfg.Seed, 6)))
 	s.mtu.Store(int64(cfg.Link.MTU()))
-	n := cfg.Link.Queues()
+	n, all := cfg.Link.Queues(), &census{}
 	for i := range n {
 		memory := &allowance{budget: s.memory}
-		s.shards = append(s.shards, newShard(s, i, tcp.NewTable(cfg.tableConfig(i, n, memory)), memory))
+		s.shards = append(s.shards, newShard(s, i, tcp.NewTable(cfg.tableConfig(i, n, memory, all)), memory))
 	}
 	for i := range n {
 		s.loops = append(s.loops, newReader(s, i))
@@ -162,7 +162,7 @@ func (s *Stack) SetLimits(l Limits) {
 	for _, sh := range s.shards {
 		sh.mu.Lock()
 		sh.memory.returnSpare()
-		sh.table.SetLimits(share(l.Connections, n), share(l.HalfOpen, n), share(l.TimeWait, n))
+		sh.table.SetLimits(l.Connections, l.HalfOpen, share(l.TimeWait, n))
 		sh.mu.Unlock()
 	}
 	s.mu.Lock()

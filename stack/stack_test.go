@@ -195,6 +195,28 @@ func TestMTUFollowed_inSilence(t *testing.T) {
 	})
 }
 
+// Limits are those of all shards together, wherever the connections fall.
+func TestLimits_ofAllShards(t *testing.T) {
+	eachWay(t, func(t *testing.T, addr string, queues int) {
+		const limit = 5
+		p := newPair(t, queues, func(c *stack.Config) { c.Limits.Connections = limit })
+		p.listen(":80", stack.ListenOptions{})
+		for i := range limit {
+			if _, err := p.client.Dial("tcp", addr); err != nil {
+				t.Fatalf("connection %d of %d: %v", i+1, limit, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if c, err := p.client.DialContext(ctx, "tcp", addr); err == nil {
+			t.Errorf("one more than %d was accepted: %v", limit, c.LocalAddr())
+		}
+		if st := p.server.Stats(); st.Connections != limit || st.TCPDrops[tcp.DropConnections] == 0 {
+			t.Errorf("%d connections, want %d; %d SYNs dropped for it", st.Connections, limit, st.TCPDrops[tcp.DropConnections])
+		}
+	})
+}
+
 func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, 1)

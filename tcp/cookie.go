@@ -47,7 +47,7 @@ func (s secret) cookieHash(f *Flow, irs Seq, step int64, mss int) uint32 {
 // sendCookie answers a SYN without remembering it. It reports false where that cannot be: an application that wants to decide
 // on the SYN has to be told of it, and more answers than can leave make no sense.
 func (t *Table) sendCookie(now Time, l *listener, f *Flow, s *segment) bool {
-	if l.opts.Hold || t.cookies.n >= maxCookies || t.nConns >= t.cfg.Connections {
+	if l.opts.Hold || t.cookies.n >= maxCookies || t.connsFull() {
 		return false
 	}
 	mss := s.opts.mss

@@ -46,9 +46,9 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 		return DropFlags
 	case l.full():
 		return DropBacklog
-	case t.nHalves >= t.cfg.HalfOpen:
+	case t.halvesFull():
 		return DropHalfOpen
-	case t.nConns >= t.cfg.Connections:
+	case t.connsFull():
 		return DropConnections
 	case t.exhausted() || !t.cfg.Memory.Charge(halfSize):
 		return DropMemory
@@ -59,7 +59,7 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 	*h = l.half(now, t, f, s)
 	h.generation, h.live = generation+1, true
 	h.fast = s.opts.hasFastOpen && l.fast()
-	t.nHalves++
+	t.count(0, 1)
 	t.enter(f, makeRef(refHalf, i))
 	if l.opts.Hold {
 		h.held = true
@@ -131,7 +131,7 @@ func (t *Table) dropHalf(i uint32, h *half) {
 func (t *Table) freeHalf(i uint32, h *half) {
 	t.halfWheel.cancel(i)
 	h.live, h.queued = false, false
-	t.nHalves--
+	t.count(0, -1)
 	t.cfg.Memory.Release(halfSize)
 	t.halves.put(i)
 }

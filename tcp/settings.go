@@ -81,6 +81,7 @@ type Config struct {
 	Connections int      // at most; 0: 1,000,000
 	HalfOpen    int      // at most; 0: 4096
 	TimeWait    int      // at most; 0: 131,072
+	Census      Census   // counts for Connections and HalfOpen; nil: this table alone
 	Memory      Memory   // nil: without limit
 	Recorders   int      // connections whose last segments are kept, at most; 0: none
 }

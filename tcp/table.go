@@ -232,7 +232,7 @@ func (t *Table) conn(i uint32) *Conn { return t.conns.at(i) }
 
 // newConn takes a record for f; it is charged before it exists.
 func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
-	if t.nConns >= t.cfg.Connections {
+	if t.connsFull() {
 		return nil, ErrLimit
 	}
 	if t.exhausted() || !t.cfg.Memory.Charge(o.size()) {
@@ -258,7 +258,7 @@ func (t *Table) newConn(now Time, f *Flow, o Options) (*Conn, error) {
 		*c.cc.bbr = bbr{index: j, random: random(t.random.next())}
 		t.nBBR++
 	}
-	t.nConns++
+	t.count(1, 0)
 	t.enter(f, makeRef(refConn, i))
 	return c, nil
 }
@@ -294,7 +294,7 @@ func (t *Table) free(c *Conn) {
 		t.nBBR--
 	}
 	t.forget(c)
-	t.nConns--
+	t.count(-1, 0)
 	t.cfg.Memory.Release(c.opts.size())
 	c.opts = nil
 	t.conns.put(c.slot)
