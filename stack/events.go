@@ -44,7 +44,7 @@ func (sh *shard) collect(now tcp.Time, w *wakes) {
 		switch ev.Kind {
 		case tcp.EventReadable:
 			if s := sh.servedBy(ev.Conn); s != nil {
-				sh.callLater(ev.Conn, s)
+				sh.callLater(ev.Conn, s, &sh.calls.news)
 			} else if c := sh.holder(ev.Conn); c != nil {
 				if c.core.Err() != nil {
 					c.finish()
@@ -53,7 +53,7 @@ func (sh *shard) collect(now tcp.Time, w *wakes) {
 			}
 		case tcp.EventWritable:
 			if s := sh.servedBy(ev.Conn); s != nil {
-				sh.callLater(ev.Conn, s)
+				sh.callLater(ev.Conn, s, &sh.calls.news)
 			} else if c := sh.holder(ev.Conn); c != nil {
 				c.write.rouse(w)
 			}

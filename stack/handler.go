@@ -49,28 +49,57 @@ type served struct {
 	counted bool    // by sources
 }
 
-// eventConn is the EventConn of all calls of a shard.
+// eventConn is the EventConn of all calls of a shard. What Peek finds it hands out piece by piece: the table is asked once for
+// many of them, and told once what has become of them.
 type eventConn struct {
 	shard  *shard
 	core   *tcp.Conn // nil: given up
 	now    tcp.Time
-	cut    bool // the last Write took less than all
-	pieces [1][]byte
+	cut    bool     // the last Write took less than all
+	wrote  int      // bytes, by this call of the handler
+	view   [][]byte // what the table has lent and is not discarded
+	taken  int      // bytes that are
+	pieces [eventPieces][]byte
 }
+
+const (
+	eventView   = 64 << 10
+	eventPieces = eventView>>12 + 1 // pages that so much can fall on
+)
 
 func (c *eventConn) Peek(n int) ([]byte, error) {
-	pieces, err := c.shard.table.Peek(c.core, n, c.pieces[:0])
-	if len(pieces) == 0 {
-		return nil, c.opError("read", err)
+	if len(c.view) == 0 {
+		c.giveBack()
+		view, err := c.shard.table.Peek(c.core, eventView, c.pieces[:0])
+		if len(view) == 0 {
+			return nil, c.opError("read", err)
+		}
+		c.view = view
 	}
-	return pieces[0], nil
+	b := c.view[0]
+	return b[:min(n, len(b))], nil
 }
 
-func (c *eventConn) Discard(n int) { c.shard.table.Consume(c.now, c.core, n) }
+func (c *eventConn) Discard(n int) {
+	if n == 0 {
+		return
+	}
+	c.taken += n
+	if c.view[0] = c.view[0][n:]; len(c.view[0]) == 0 {
+		c.view = c.view[1:]
+	}
+}
+
+// giveBack ends what Peek has borrowed from the table.
+func (c *eventConn) giveBack() {
+	c.shard.table.Consume(c.now, c.core, c.taken)
+	c.view, c.taken = nil, 0
+}
 
 func (c *eventConn) Write(b []byte) (int, error) {
 	n, err := c.shard.table.Write(c.now, c.core, b)
 	c.cut = n < len(b)
+	c.wrote += n
 	return n, c.opError("write", err)
 }
 
@@ -88,9 +117,9 @@ func (c *eventConn) Reset() {
 
 // giveUp ends that the shard serves the connection, and what the handler may still have borrowed.
 func (c *eventConn) giveUp() *tcp.Conn {
+	c.giveBack()
 	core := c.core
 	c.core = nil
-	c.shard.table.Consume(c.now, core, 0)
 	c.shard.unserve(core)
 	return core
 }
@@ -138,7 +167,7 @@ func (sh *shard) acceptServed(now tcp.Time, l *Listener) {
 		}
 		s := sh.servedAt(core.Slot())
 		*s = served{handler: l.open[sh.index](), counted: counted}
-		sh.callLater(core, s)
+		sh.callLater(core, s, &sh.calls.news)
 	}
 }
 
@@ -162,60 +191,6 @@ func (sh *shard) servedBy(core *tcp.Conn) *served {
 		return s
 	}
 	return nil
-}
-
-// callLater queues a call of the connection's handler.
-func (sh *shard) callLater(core *tcp.Conn, s *served) {
-	if !s.queued {
-		s.queued = true
-		sh.calls.push(core)
-	}
-}
-
-// callsAtOnce is how many handlers are called before what they wrote is sent: what they copied still is in the processor's
-// cache then.
-const callsAtOnce = 4
-
-// calls are the connections whose handlers are to be called, in order.
-type calls struct {
-	list []*tcp.Conn
-	next int // those before it have been called
-}
-
-func (q *calls) len() int { return len(q.list) - q.next }
-
-func (q *calls) push(c *tcp.Conn) { q.list = append(q.list, c) }
-
-func (q *calls) pop() *tcp.Conn {
-	c := q.list[q.next]
-	q.next++
-	if 2*q.next > len(q.list) {
-		n := copy(q.list, q.list[q.next:])
-		q.list, q.next = q.list[:n], 0
-	}
-	return c
-}
-
-// call calls handlers that are queued, those that wait longest.
-func (sh *shard) call(now tcp.Time) {
-	for range min(sh.calls.len(), callsAtOnce) {
-		core := sh.calls.pop()
-		s := sh.servedBy(core)
-		if s == nil || !s.queued { // given up meanwhile
-			continue
-		}
-		s.queued = false
-		c := &sh.event
-		c.core, c.now, c.cut = core, now, false
-		more := s.handler.Ready(c)
-		if c.core == nil {
-			continue
-		}
-		if more {
-			sh.callLater(core, s)
-		}
-		sh.table.SetMore(core, more || c.cut)
-	}
 }
 
 // unserve forgets the handler of a connection that it has given up.

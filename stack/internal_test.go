@@ -247,7 +247,7 @@ func TestAllowance(t *testing.T) {
 
 // Calls come in order, however many wait, and those that ask again go to the end; what is called makes room.
 func TestCalls(t *testing.T) {
-	var q calls
+	var q fifo
 	conns := make([]tcp.Conn, 1000)
 	for i := range conns {
 		q.push(&conns[i])
