@@ -20,23 +20,12 @@ func newGuest(r *reader) *guest {
 	return g
 }
 
-// read takes a batch of what has arrived, and lets those run who were waiting for it.
-func (g *guest) read() { g.visit(false) }
-
-// catchUp takes what has arrived, as much as a turn of the reader's is: one acknowledgement may wait behind many packets.
-func (g *guest) catchUp() { g.visit(true) }
-
-func (g *guest) visit(on bool) {
+// read takes what has arrived, and lets those run who were waiting for it.
+func (g *guest) read() {
 	if !g.busy.TryLock() {
 		return
 	}
-	g.begin()
-	n, err := g.stack.link.Poll(g.queue, batch, g.deliver)
-	g.backlog.read(g.now, n)
-	if on && err == nil {
-		err = g.readOn()
-	}
-	if n > 0 && err == nil {
+	if err := g.poll(); err == nil && g.packets > 0 {
 		g.finish()
 	}
 	woke := g.woke

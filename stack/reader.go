@@ -40,6 +40,7 @@ type reader struct {
 	out    ip.Outgoing
 
 	counters counters
+	flows    flowSketch    // of what arrives
 	waiting  atomic.Bool   // for the first packet of a turn
 	turns    atomic.Uint64 // completed
 }
@@ -82,6 +83,7 @@ func (r *reader) serve() {
 	if r.bytes < bulk {
 		return
 	}
+	r.stack.movesMuch()
 	for _, sh := range r.touched {
 		sh.collect(sh.lockAt(r.now), &r.wakes)
 		sh.serving = true
@@ -121,20 +123,44 @@ func (r *reader) readOn() error {
 	return nil
 }
 
+// poll begins a turn with what has arrived, if anything has. It takes as much as a turn of the reader's: with one batch between
+// bursts the acknowledgements of a few downloads came faster than they were read, and everybody's packets waited behind them.
+func (r *reader) poll() error {
+	r.begin()
+	n, err := r.stack.link.Poll(r.queue, batch, r.deliver)
+	r.backlog.read(r.now, n)
+	if err != nil {
+		return err
+	}
+	return r.readOn()
+}
+
 // finish sends what follows from the turn. Between bursts it takes what has arrived meanwhile, so that small exchanges do not
 // wait behind large ones.
 func (r *reader) finish() {
 	r.stack.followMTU()
+	if r.queue >= r.stack.Spread() {
+		r.handOver()
+		return
+	}
 	for r.flush() {
 		r.turns.Add(1)
-		r.yield()
-		r.begin()
-		n, err := r.stack.link.Poll(r.queue, batch, r.deliver)
-		if err != nil {
-			continue // the next Read tells
-		}
-		r.backlog.read(r.now, n)
+		r.woke = false
+		runtime.Gosched() // who sends for another shard has waited for a processor since the last burst
+		_ = r.poll()      // the next Read tells of an error
 	}
+}
+
+// handOver is finish for a queue that nobody writes to, which flows leave as soon as they are answered. It is no place to look
+// for arrivals between bursts.
+func (r *reader) handOver() {
+	now := r.stack.now()
+	for _, sh := range r.touched {
+		r.isIn[sh.index] = false
+		sh.leave(sh.lockAt(now))
+	}
+	r.touched = r.touched[:0]
+	r.wakes.send()
 }
 
 // flush sends a burst of every shard touched and wakes applications. It reports whether there is more to send.
@@ -245,7 +271,9 @@ func (r *reader) arriveTCP(p *ip.Packet) {
 			}
 		}
 	}
-	sh := r.stack.owner(&f)
+	hash := r.stack.hash.flow(&f)
+	r.flows.see(hash)
+	sh := r.stack.shardOf(hash)
 	now := sh.lockAt(r.now)
 	if sh.closed {
 		sh.mu.Unlock()

@@ -16,7 +16,7 @@ const (
 
 // leave ends a section: segments go out, the timer follows, and once the lock is free, those who waited wake. One at a time
 // sends, without the lock: whoever leaves meanwhile has nothing to wait for, and his segments go with the others. Between
-// bursts arrivals are looked for, so that a small exchange does not wait until all is sent that could be.
+// bursts arrivals are looked for, and others may run, so that a small exchange does not wait until all is sent that could be.
 func (sh *shard) leave(now tcp.Time) {
 	var w wakes
 	for ; ; now = sh.lock() {
@@ -28,17 +28,14 @@ func (sh *shard) leave(now tcp.Time) {
 		more = more || sh.calls.len() > 0
 		sh.settle(now, &w)
 		sh.mu.Unlock()
-		woke := w.n > 0
 		w.send()
 		if sent >= guestAfter {
-			sh.stack.guests[sh.index].read()
+			sh.stack.guests[sh.queue()].read()
 		}
 		if !more {
 			return
 		}
-		if woke {
-			runtime.Gosched()
-		}
+		runtime.Gosched()
 	}
 }
 
@@ -71,24 +68,26 @@ func (sh *shard) leaveBurst(now tcp.Time, w *wakes) (more bool) {
 func (sh *shard) sendBurst(now tcp.Time) (more bool, sent int, _ tcp.Time) {
 	sh.sending = true
 	defer sh.stopSending()
+	queue := sh.queue()
 	for sent < burst {
 		if !sh.table.Poll(now, &sh.out) {
 			return false, sent, now
 		}
 		n := sh.out.Len()
 		sh.mu.Unlock()
-		err := sh.stack.link.Write(sh.index, &sh.out)
+		err := sh.stack.link.Write(queue, &sh.out)
 		now = sh.lockAt(now)
 		sh.count(n, err)
 		sent += n
 	}
+	sh.stack.movesMuch()
 	return true, sent, now
 }
 
 // sendAll sends everything with the lock held: the link is closed next.
 func (sh *shard) sendAll(now tcp.Time) {
 	for sh.table.Poll(now, &sh.out) {
-		sh.count(sh.out.Len(), sh.stack.link.Write(sh.index, &sh.out))
+		sh.count(sh.out.Len(), sh.stack.link.Write(sh.queue(), &sh.out))
 	}
 }
 

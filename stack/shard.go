@@ -10,8 +10,8 @@ import (
 // shard owns the connections of one queue. Whoever has work for them takes the lock: the reader of any queue, the timer, an
 // application. Whoever has changed something sees to it that what follows from it is sent; see leave.
 //
-// A shard writes to its own queue only, whatever queue the packets came in by: a kernel sends a flow to the queue that last
-// wrote it.
+// A shard writes to one queue, whatever queue the packets came in by: a kernel sends a flow to the queue that last wrote it. That
+// is its own, while packets leave by all of them (Stack.SetSpread).
 type shard struct {
 	stack *Stack
 	index int
@@ -98,7 +98,7 @@ func (sh *shard) fire() {
 	sh.armed = tcp.Never
 	if !sh.closed && sh.table.Overdue(now) {
 		sh.mu.Unlock()
-		sh.stack.guests[sh.index].catchUp()
+		sh.stack.guests[sh.queue()].read()
 		now = sh.lock()
 	}
 	if !sh.closed {
@@ -106,6 +106,9 @@ func (sh *shard) fire() {
 	}
 	sh.leave(now)
 }
+
+// queue is where the shard writes.
+func (sh *shard) queue() int { return sh.index % sh.stack.Spread() }
 
 // idle reports that no connection is left; records of TIME-WAIT may be.
 func (sh *shard) idle() bool {

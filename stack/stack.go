@@ -24,7 +24,10 @@ type Stack struct {
 	hash      hasher
 	shards    []*shard
 	loops     []*reader
-	guests    []*guest // by queue
+	guests    []*guest      // by queue
+	spread    atomic.Int32  // over so many queues writes go
+	bulk      chan struct{} // a token when much moves and somebody wants to know, see Govern
+	wantsBulk atomic.Bool
 	readers   sync.WaitGroup
 	memory    *budget
 	sources   *sources
@@ -79,7 +82,7 @@ func newStack(cfg Config) (*Stack, error) {
 		link: cfg.Link, clock: cfg.Clock, log: sampled(cfg.Log), addresses: own, hash: newHasher(cfg.Secret), recorder: cfg.Recorder,
 		memory: newBudget(cfg.Limits.Memory), sources: newSources(cfg.Limits.PerSource), options: cfg.Options,
 		listeners: make(map[*Listener]struct{}), ports: mix(cfg.Seed, 5),
-		drained: make(chan struct{}, 1), done: make(chan struct{}),
+		drained: make(chan struct{}, 1), done: make(chan struct{}), bulk: make(chan struct{}, 1),
 	}
 	s.limiter = newLimiter(s.hash, cfg.Seed)
 	s.fragments.init(s)
@@ -87,6 +90,7 @@ func newStack(cfg Config) (*Stack, error) {
 	s.fragmentID.Store(uint32(mix(cfg.Seed, 6)))
 	s.mtu.Store(int64(cfg.Link.MTU()))
 	n, all := cfg.Link.Queues(), &census{}
+	s.spread.Store(int32(n))
 	for i := range n {
 		memory := &allowance{budget: s.memory}
 		s.shards = append(s.shards, newShard(s, i, tcp.NewTable(cfg.tableConfig(i, n, memory, all)), memory))
@@ -110,11 +114,18 @@ func (s *Stack) now() tcp.Time { return tcp.Time(s.clock.Now()) + 1 }
 
 // owner returns the shard of a flow.
 func (s *Stack) owner(f *tcp.Flow) *shard {
-	if len(s.shards) == 1 {
-		return s.shards[0]
-	}
-	return s.shards[s.hash.flow(f)%uint64(len(s.shards))]
+	return s.shardOf(s.hash.flow(f))
 }
+
+// shardOf returns the shard of a flow with this hash.
+func (s *Stack) shardOf(hash uint64) *shard { return s.shards[hash%uint64(len(s.shards))] }
+
+// SetSpread has all packets leave by the first n queues of the link, at least 1; at the start these are all. A kernel sends the
+// packets of a flow to the queue that last wrote it: they follow. Shards stay as many as there are queues.
+func (s *Stack) SetSpread(n int) { s.spread.Store(int32(min(max(n, 1), len(s.shards)))) }
+
+// Spread returns over how many queues packets leave.
+func (s *Stack) Spread() int { return int(s.spread.Load()) }
 
 // followMTU tells the tables when the link's MTU is another than before.
 func (s *Stack) followMTU() {

@@ -205,6 +205,7 @@ func TestLimits_ofAllShards(t *testing.T) {
 			if _, err := p.client.Dial("tcp", addr); err != nil {
 				t.Fatalf("connection %d of %d: %v", i+1, limit, err)
 			}
+			synctest.Wait() // for the server to have it, too
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()

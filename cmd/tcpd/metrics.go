@@ -85,6 +85,8 @@ func (d *daemon) expose(e *exposition) {
 	e.family("tcpd_build_info", "gauge", "What was built, always 1.")
 	e.sample("tcpd_build_info", 1, "version", version(), "goversion", runtime.Version())
 	e.gauge("tcpd_ready", "Whether connections are served.", number(d.ready() == nil))
+	e.gauge("tcpd_link_queues", "Queues of the device.", float64(d.link.Queues()))
+	e.gauge("tcpd_link_queues_written", "Queues by which packets leave: more while many bulk flows need them.", float64(d.stack.Spread()))
 	e.gauge("tcpd_uptime_seconds", "Time since the start.", time.Since(d.started).Seconds())
 	e.counter("tcpd_log_suppressed_total", "Log entries left out because they repeated.", d.log.suppressed.Load())
 	d.exposeReloads(e)

@@ -48,6 +48,7 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	}
 	d.load, d.notify = s.load, notify
 	defer d.close()
+	d.govern()
 	return d.serve(signals, stdout)
 }
 

@@ -35,6 +35,7 @@ type deviceStatus struct {
 	Up          bool   `json:"up"`
 	MTU         int    `json:"mtu"`
 	Queues      int    `json:"queues"`
+	Written     int    `json:"queues_written"` // by which packets leave at present
 	Offload     bool   `json:"offload"`
 	PacketsIn   uint64 `json:"packets_in"`
 	BytesIn     uint64 `json:"bytes_in"`
@@ -83,7 +84,7 @@ func (d *daemon) status() status {
 func (d *daemon) deviceStatus() deviceStatus {
 	s := d.link.Stats()
 	return deviceStatus{
-		Name: d.link.Name(), Up: s.LinkUp, MTU: d.link.MTU(), Queues: d.link.Queues(), Offload: s.GSO,
+		Name: d.link.Name(), Up: s.LinkUp, MTU: d.link.MTU(), Queues: d.link.Queues(), Written: d.stack.Spread(), Offload: s.GSO,
 		PacketsIn: s.Read.Packets, BytesIn: s.Read.Bytes, PacketsOut: s.Written.Packets, BytesOut: s.Written.Bytes,
 		KernelDrops: s.KernelDropped,
 	}
@@ -111,7 +112,7 @@ func (s status) print(w io.Writer) {
 	fmt.Fprintf(w, "tcpd %s, pid %d, up %v: %s\n", s.Version, s.PID, time.Since(s.Started).Round(time.Second), state)
 	d := s.Device
 	fmt.Fprintf(w, "device %s: %s, MTU %d, %s, offload %s\n", d.Name, onOff(d.Up, "up", "DOWN"), d.MTU,
-		plural(d.Queues, "queue"), onOff(d.Offload, "on", "off"))
+		d.queues(), onOff(d.Offload, "on", "off"))
 	fmt.Fprintf(w, "  in  %d packets, %s; dropped by the kernel before us: %d\n", d.PacketsIn, bytesText(int64(d.BytesIn)), d.KernelDrops)
 	fmt.Fprintf(w, "  out %d packets, %s\n", d.PacketsOut, bytesText(int64(d.BytesOut)))
 	fmt.Fprintf(w, "addresses %s\n", strings.Join(s.Addresses, ", "))
@@ -124,6 +125,15 @@ func (s status) print(w io.Writer) {
 	}
 	_ = t.Flush() // w is a terminal or a pipe, whose errors end us anyway
 	s.printTroubles(w)
+}
+
+// queues tells how many there are, and how many of several are written.
+func (d deviceStatus) queues() string {
+	text := plural(d.Queues, "queue")
+	if d.Queues > 1 {
+		text += fmt.Sprintf(" (%d written)", d.Written)
+	}
+	return text
 }
 
 func (s status) printTroubles(w io.Writer) {

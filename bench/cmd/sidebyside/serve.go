@@ -116,9 +116,6 @@ func cubic(_, _ string, c syscall.RawConn) (err error) {
 
 // listenTcpd starts tcpd's stack as the daemon does: with its clock, its recorder and its share of the processors.
 func listenTcpd(device, host string, own netip.Addr) (listenFunc, error) {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0)/2, 1)) // cmd/tcpd/processors.go
-	}
 	prefix, err := netip.ParsePrefix(host)
 	if err != nil {
 		return nil, err
@@ -134,6 +131,9 @@ func listenTcpd(device, host string, own netip.Addr) (listenFunc, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		go s.Govern(runtime.GOMAXPROCS(0)) // cmd/tcpd/processors.go
 	}
 	return func(port uint16) (net.Listener, error) {
 		return s.Listen("tcp", netip.AddrPortFrom(own, port).String())
