@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"tcpd/ip"
@@ -29,6 +31,7 @@ func (l *hangingLink) Write(queue int, p *ip.Outgoing) error {
 // another at random, so that most arrive on a queue that is not their owner's, and overtake each other there.
 type stray struct {
 	queues []*tun.Memory // a link of one queue each
+	pulled atomic.Bool
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -69,6 +72,9 @@ func (l *stray) Poll(queue, max int, deliver func([]byte, ip.Offload)) (int, err
 }
 
 func (l *stray) Write(queue int, o *ip.Outgoing) error {
+	if l.pulled.Load() {
+		return os.ErrClosed
+	}
 	return l.queues[l.choose(queue)].Write(0, o)
 }
 
@@ -85,7 +91,10 @@ func (l *stray) choose(queue int) int {
 	return l.at
 }
 
+// Close pulls the cable, which takes all queues at once: the reader of the first to end ends the stack, and no last word of that
+// may leave by the others.
 func (l *stray) Close() (err error) {
+	l.pulled.Store(true)
 	for _, q := range l.queues {
 		err = errors.Join(err, q.Close())
 	}
