@@ -67,7 +67,10 @@ func testStress(t *testing.T, queues int) {
 	services.Wait()
 }
 
-// asksSoon finds the connections whose peer's only RST was overtaken, or came while too many were sent.
+// asksSoon finds the connections that nobody has at the other end. Where packets overtake each other, the ACK of a handshake may be
+// the last to arrive, when its connection is over. Was the SYN answered by a cookie, which a few half-open records make common, then
+// nothing of it is remembered, and the cookie is still worth a connection (RFC 4987, section 3.6). A peer in TIME-WAIT does not reset
+// that one, and nobody has anything to send: keep-alive alone finds it. And the only RST of a peer may be lost.
 var asksSoon = tcp.KeepAlive{Enabled: true, Idle: tcp.Minute, Interval: 10 * tcp.Second, Count: 3}
 
 // live is the life of one connection to an echo, or to nobody: it writes and reads at once, until it is done or something ends it.
