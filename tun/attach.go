@@ -85,6 +85,9 @@ func admit(cfg Config, f facts) error {
 			"or remove it with `ip tuntap del dev %s mode tun`", name, name)
 	case cfg.tap && f.mac == cfg.mac:
 		return fmt.Errorf("tun %s: %v is the MAC of the kernel's side of the device, and we need one of our own: set tun.mac", name, f.mac)
+	case cfg.anyQueues && f.queues > 0:
+		// The driver would let us in, and give each of us the packets of some flows.
+		return fmt.Errorf("tun %s: %w: another process is attached to it: stop that process, or choose another tun.name", name, unix.EBUSY)
 	case cfg.Queues > 1 && !f.multiQueue && !cfg.anyQueues:
 		return fmt.Errorf("tun %s: the device has a single queue, but %d are asked for: set tun.queues to auto or 1, or make the "+
 			"device anew with `ip tuntap add dev %s mode tun multi_queue`", name, cfg.Queues, name)

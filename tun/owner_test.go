@@ -129,6 +129,23 @@ func TestBusySingleQueue(t *testing.T) {
 	mustOpen(t, setUp(t))
 }
 
+// A device with several queues lets everybody in. Who did not ask for that is not to share its flows with another one.
+func TestBusyMultiQueue(t *testing.T) {
+	needRoot(t, "a device with several queues that another process has open")
+	persist(t, testName, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR|unix.IFF_MULTI_QUEUE, 0)
+	cfg := setUp(t)
+	cfg.Queues = 0
+	d := mustOpen(t, cfg)
+	if _, err := Open(cfg); !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "stop that process") {
+		t.Errorf("the second to open got %v, want EBUSY and what to do", err)
+	}
+	asked := setUp(t)
+	asked.Queues = 2
+	mustOpen(t, asked).Close()
+	d.Close()
+	mustOpen(t, cfg)
+}
+
 func TestDeviceNodeTrouble(t *testing.T) {
 	needRoot(t, "a device node that is missing or closed to the user")
 	persist(t, testName, unix.IFF_TUN|unix.IFF_NO_PI, stranger)

@@ -41,6 +41,7 @@ type facts struct {
 	tunTap     bool
 	tap        bool
 	multiQueue bool
+	queues     int // attached, where several may be; 0 also where that cannot be known (sysfs)
 	persistent bool
 	uid, gid   uint32 // who may attach without a capability; both 0: anybody
 	index      int
@@ -110,6 +111,9 @@ func factsOf(link netlink.Link) facts {
 	f.kind, f.tunTap, f.tap = "tun", true, t.Mode == netlink.TUNTAP_MODE_TAP
 	f.multiQueue, f.persistent = t.Flags&netlink.TUNTAP_MULTI_QUEUE != 0, !t.NonPersist
 	f.uid, f.gid = t.Owner, t.Group
+	if f.multiQueue {
+		f.queues = t.Queues + t.DisabledQueues
+	}
 	return f
 }
 
