@@ -101,10 +101,11 @@ func (t *Table) emitCookie(now Time, h *half, out *ip.Outgoing) {
 	t.buildSynAck(now, h, cookieTS(h, t.tsNow(now, &h.flow)), out)
 }
 
-// takeCookie opens a connection if the segment acknowledges a cookie of ours. While cookies count, others are dropped without
-// a RST: one may have overtaken the segment that opens its connection, and what really is a stray comes again. A SYN-ACK opens
-// nothing; a half-open record would challenge it (RFC 5961, section 4.2), and a RST with its number would end what the owner of
-// a cookie takes for established. ok is false when cookies do not count.
+// takeCookie opens a connection if the segment acknowledges a cookie of ours. Others that may acknowledge one are dropped without
+// a RST while cookies count: they may have overtaken the segment that opens their connection, and then its peer's number is not
+// known. A SYN-ACK opens nothing; a half-open record would challenge it (RFC 5961, section 4.2), and a RST with its number would
+// end what the owner of a cookie takes for established. ok is false when cookies do not count, and for a stray whose number tells
+// a time of which none does: it may be the answer to a RST that was challenged, and comes only once.
 func (t *Table) takeCookie(now Time, l *listener, f *Flow, s *segment) (d Drop, ok bool) {
 	if now > l.cookiesUntil || l.opts.Hold {
 		return DropNone, false
@@ -116,7 +117,10 @@ func (t *Table) takeCookie(now Time, l *listener, f *Flow, s *segment) (d Drop, 
 	step := int64(now) / int64(cookieStep)
 	step -= int64((uint32(step) - uint32(iss)>>27) & 31)
 	m := int(iss>>24) & 7
-	if int64(now)/int64(cookieStep)-step >= cookieSteps || t.secret.cookieHash(f, irs, step, m) != uint32(iss)&(1<<24-1) {
+	if int64(now)/int64(cookieStep)-step >= cookieSteps {
+		return DropNone, false
+	}
+	if t.secret.cookieHash(f, irs, step, m) != uint32(iss)&(1<<24-1) {
 		return DropCookie, true
 	}
 	if l.full() {

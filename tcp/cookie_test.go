@@ -88,8 +88,12 @@ func TestAttack_H02_cookiesAreWorthNothingElse(t *testing.T) {
 			c.wantIdle("it may have overtaken the one that counts")
 		}
 		refused("another number of the peer", seg{flags: ACK, seq: 2, ack: 1})
-		for bit := range 31 {
+		for bit := range 27 {
 			refused("another number of ours", seg{flags: ACK, seq: 1, ack: 1 + 1<<bit})
+		}
+		for bit := 27; bit < 31; bit++ {
+			c.wantDrop("a time that has not been", c.send(seg{flags: ACK, seq: 1, ack: 1 + 1<<bit}), DropClosedPort)
+			c.want("overtook nothing", seg{flags: RST, seq: 1 + 1<<bit})
 		}
 		c.flow.RemotePort++
 		refused("another flow", seg{flags: ACK, seq: 1, ack: 1})
@@ -102,6 +106,31 @@ func TestAttack_H02_cookiesAreWorthNothingElse(t *testing.T) {
 		if n := c.table.Len().Connections; n != 0 {
 			c.Errorf("%d connections", n)
 		}
+	})
+}
+
+// A connection that was reset while its data was lost: the peer asks whether that was so, once, and must be told while cookies count.
+func TestCookie_challengesAreAnswered(t *testing.T) {
+	converse(t, oneHalf, func(c *talk) {
+		c.advance(10 * cookieStep)
+		c.accepted(plain)
+		c.write(0, 1000)
+		c.discard()
+		c.table.Abort(c.now, c.conn)
+		c.settle()
+		c.want("the reset, behind data that was lost", seg{flags: RST | ACK, seq: 1001, ack: 1})
+		challenged := c.flow
+		c.flow.RemotePort++
+		c.send(seg{flags: SYN})
+		c.flow.RemotePort++
+		c.send(seg{flags: SYN})
+		if c.table.Counters().CookiesSent == 0 {
+			c.Fatal("no cookie was sent")
+		}
+		c.discard()
+		c.flow = challenged
+		c.wantDrop("the challenge", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropClosedPort)
+		c.want("nobody is there any more", seg{flags: RST, seq: 1})
 	})
 }
 
