@@ -30,6 +30,7 @@ type end struct {
 	unit      int
 	undecided map[tcp.AttemptID]tcp.Flow
 	arrived   uint64
+	early     uint64 // SYNs that met TIME-WAIT, and nothing in them told that they were new
 	ipDrops   uint64
 	icmpIn    uint64
 }
@@ -145,6 +146,9 @@ func (e *end) deliver(i int32) {
 	d := e.table.Arrive(e.clock(), &e.parsed)
 	if a != nil {
 		f := look(p.b).flags()
+		if f == tcp.SYN && d == tcp.DropTimeWait {
+			e.early++
+		}
 		e.w.begins(e, a, f, d, &before)
 		t := &a.pair.taps[a.side]
 		t.reset = t.reset || d == tcp.DropNone && f&tcp.RST != 0
