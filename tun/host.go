@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -42,7 +44,33 @@ func (v *view) configure(f facts, cfg Config, logf func(string, ...any)) error {
 			return change(err, "the link is down")
 		}
 	}
+	if !cfg.tap {
+		v.awaitAddresses(link)
+	}
 	return nil
+}
+
+// awaitAddresses waits until the kernel receives on the IPv6 addresses of the link. It makes their local routes in the background,
+// also without duplicate address detection, and drops what arrives before: the first packets of who starts at once. That takes a
+// moment; after a second somebody else has to find out why.
+func (v *view) awaitAddresses(link netlink.Link) {
+	list, err := v.netlink.AddrList(link, netlink.FAMILY_V6)
+	if err != nil {
+		return
+	}
+	for range 1000 {
+		list = slices.DeleteFunc(list, func(a netlink.Addr) bool { return a.IP.IsLinkLocalUnicast() || v.receivesOn(a.IP) })
+		if len(list) == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// receivesOn reports that the host has a local route for an address.
+func (v *view) receivesOn(a net.IP) bool {
+	routes, err := v.netlink.RouteGet(a)
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
 
 // joinBridge makes the device a port of a bridge, if there is one to be a port of.
