@@ -9,12 +9,17 @@ import (
 // those busy and it pays. The kernel's receive path runs inside our writes and its send path in those of peers on this
 // machine: with few flows, or small messages, it makes better use of the other half, and nobody waits for a processor.
 //
-// It changes GOMAXPROCS, which is the whole process's, and is for a process that does little else. It returns when the stack has
-// ended. Nothing wakes it while little moves.
+// It changes GOMAXPROCS, which is the whole process's and stays as it is in the end, and is for a process that does little else.
+// It returns when the stack has ended. Nothing wakes it while little moves.
 func (s *Stack) Govern(all int) {
 	g := governor{narrow: max(all/2, 1), all: all}
-	s.allot(g.processors())
-	for s.awaitBulk() {
+	s.allot(&g)
+	for g.narrow < g.all {
+		asleep := time.Now()
+		if !s.awaitBulk() {
+			return
+		}
+		g.woke(time.Since(asleep))
 		s.governBulk(&g)
 	}
 }
@@ -42,7 +47,7 @@ func (s *Stack) governBulk(g *governor) {
 	ticker := time.NewTicker(governEvery)
 	defer ticker.Stop()
 	last := s.usage()
-	for g.quiet = 0; g.awake(); {
+	for g.awake() {
 		select {
 		case <-ticker.C:
 		case <-s.done:
@@ -50,22 +55,23 @@ func (s *Stack) governBulk(g *governor) {
 		}
 		now := s.usage()
 		if before := g.processors(); g.step(now.since(last)) != before {
-			s.allot(g.processors())
+			s.allot(g)
 			now = s.usage()
 		}
 		last = now
 	}
 }
 
-// allot gives Go code n processors, and the packets as many queues.
-func (s *Stack) allot(n int) {
-	runtime.GOMAXPROCS(n)
-	s.SetSpread(n)
+// allot gives Go code its processors, and the packets the same share of the queues.
+func (s *Stack) allot(g *governor) {
+	runtime.GOMAXPROCS(g.processors())
+	s.SetSpread(len(s.shards) * g.processors() / g.all)
 }
 
 // usage is what has been used and moved so far.
 type usage struct {
-	at, processor  time.Duration // since some time; of all processors
+	at             time.Time
+	processor      time.Duration // used, of all processors
 	packets, bytes uint64
 	marks          uint64 // of flows since the usage before
 }
@@ -78,7 +84,7 @@ type load struct {
 }
 
 func (s *Stack) usage() usage {
-	u := usage{at: time.Duration(s.now()), processor: processTime()}
+	u := usage{at: time.Now(), processor: processTime()}
 	for i, r := range s.loops {
 		g := s.guests[i]
 		u.packets += r.counters.packets.Load() + g.counters.packets.Load()
@@ -96,6 +102,6 @@ func (s *Stack) usage() usage {
 
 func (u usage) since(last usage) load {
 	return load{
-		u.at - last.at, u.processor - last.processor, u.packets - last.packets, u.bytes - last.bytes, flowsOf(u.marks),
+		u.at.Sub(last.at), u.processor - last.processor, u.packets - last.packets, u.bytes - last.bytes, flowsOf(u.marks),
 	}
 }

@@ -14,8 +14,11 @@ const (
 	// trialLoads is how many loads judge whether more processors pay, and payPercent how much more has to move.
 	trialLoads = 4
 	payPercent = 5
-	// quietLoads without reason for more processors end it.
+	// fullLoads one after the other give reason for a trial, and quietLoads without reason end what it began.
+	fullLoads  = 2
 	quietLoads = 10
+	// againLoads after a trial that paid there is another one: what it was compared with may have been a bad moment.
+	againLoads = 1200
 	// Trials that did not pay are repeated after so many loads, and then after twice as many each time: 2 s to a minute.
 	firstPause, lastPause = 40, 1280
 )
@@ -24,7 +27,9 @@ const (
 type governor struct {
 	narrow, all int
 	wide        bool
-	rate        float64 // bytes a second, of the last narrow load that was full
+	rate        float64 // bytes a second, the most of the last narrow loads that were full
+	full        int     // narrow loads that gave reason, one after the other
+	wideFor     int     // loads since the trial that paid
 	trial       int     // loads to come that judge; 0: judged
 	moved       float64 // bytes a second of the trial, summed
 	quiet       int     // loads without reason, one after the other
@@ -42,50 +47,71 @@ func (g *governor) processors() int {
 // awake reports that there is something to watch.
 func (g *governor) awake() bool { return g.wide || g.quiet < quietLoads }
 
+// woke begins to watch again after some time without.
+func (g *governor) woke(slept time.Duration) {
+	g.quiet, g.full = 0, 0
+	g.pause = max(g.pause-int(slept/governEvery), 0)
+}
+
 // step takes a load and returns how many processors are to be used.
 func (g *governor) step(l load) int {
 	g.pause = max(g.pause-1, 0)
-	if !l.many() || !l.fills(g.narrow) {
-		g.quiet++
-	} else {
+	if l.many() && l.fills(g.narrow) {
 		g.quiet = 0
+	} else {
+		g.quiet++
 	}
 	switch {
-	case g.wide:
-		g.stay(l)
-	case g.quiet == 0 && g.narrow < g.all && g.pause == 0:
-		g.rate, g.wide = l.rate(), true
-		g.trial, g.moved = trialLoads+1, 0 // the first one is still of both kinds
+	case !g.wide:
+		g.consider(l)
+	case g.trial > 0:
+		g.try(l)
+	default:
+		g.stay()
 	}
 	return g.processors()
 }
 
-// stay decides whether to go on with all processors.
-func (g *governor) stay(l load) {
-	if g.trial > 0 {
-		if g.trial--; g.trial < trialLoads {
-			g.moved += l.rate()
-		}
-		if g.trial == 0 {
-			g.judge()
-		}
+// consider decides whether to try all processors.
+func (g *governor) consider(l load) {
+	if g.quiet > 0 {
+		g.full, g.rate = 0, 0
 		return
 	}
-	if g.quiet >= quietLoads {
-		g.wide, g.backoff = false, 0
+	g.full++
+	g.rate = max(g.rate, l.rate())
+	if g.full >= fullLoads && g.pause == 0 && g.narrow < g.all {
+		g.wide = true
+		g.trial, g.moved = trialLoads+1, 0 // the first one is still of both kinds
 	}
 }
 
-// judge ends a trial.
-func (g *governor) judge() {
-	if g.moved/trialLoads >= g.rate*(100+payPercent)/100 {
-		g.backoff = 0
-		return
+// try goes on with a trial, and judges it in the end. One that loses its reason tells nothing.
+func (g *governor) try(l load) {
+	if g.trial--; g.trial < trialLoads {
+		g.moved += l.rate()
 	}
-	g.wide = false
-	g.backoff = min(max(2*g.backoff, firstPause), lastPause)
-	g.pause = g.backoff
+	switch {
+	case g.quiet > 0:
+		g.narrowAgain()
+	case g.trial > 0:
+	case g.moved/trialLoads >= g.rate*(100+payPercent)/100:
+		g.backoff, g.wideFor = 0, 0
+	default:
+		g.narrowAgain()
+		g.backoff = min(max(2*g.backoff, firstPause), lastPause)
+		g.pause = g.backoff
+	}
 }
+
+// stay decides whether to go on with all processors.
+func (g *governor) stay() {
+	if g.wideFor++; g.quiet >= quietLoads || g.wideFor >= againLoads {
+		g.narrowAgain()
+	}
+}
+
+func (g *governor) narrowAgain() { g.wide, g.trial, g.full, g.rate = false, 0, 0, 0 }
 
 // many reports bulk of many flows.
 func (l load) many() bool {

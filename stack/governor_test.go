@@ -39,7 +39,7 @@ func TestGovernor_widens(t *testing.T) {
 		{"nothing", load{elapsed: governEvery}, false},
 	} {
 		g := governor{narrow: 1, all: 2}
-		if got := g.step(tt.load) == 2; got != tt.want {
+		if got := steps(&g, fullLoads, tt.load) > 0; got != tt.want {
 			t.Errorf("%s: wide is %v, want %v", tt.what, got, tt.want)
 		}
 	}
@@ -51,15 +51,42 @@ func TestGovernor_widens(t *testing.T) {
 // What pays stays as long as there is reason; after that half of the processors do.
 func TestGovernor_pays(t *testing.T) {
 	g := governor{narrow: 1, all: 2}
-	g.step(bulkOf(64, 40))
+	steps(&g, fullLoads, bulkOf(64, 40))
 	if n := steps(&g, 1000, bulkOf(64, 43)); n != 1000 {
 		t.Errorf("wide %d times of 1000, want always: 43 is more than 5%% above 40", n)
 	}
 	if n := steps(&g, quietLoads, load{elapsed: governEvery}); n != quietLoads-1 || g.awake() {
 		t.Errorf("wide for %d loads without reason, awake %v; want %d and asleep", n, g.awake(), quietLoads-1)
 	}
-	if g.step(bulkOf(64, 40)) != 2 {
+	if steps(&g, fullLoads, bulkOf(64, 40)) != 1 {
 		t.Error("not wide again at once, though it has paid before")
+	}
+}
+
+// What has paid is compared again, some time later, with what half of the processors do then.
+func TestGovernor_comparesAgain(t *testing.T) {
+	g := governor{narrow: 1, all: 2}
+	steps(&g, fullLoads, bulkOf(64, 10)) // a bad moment
+	if n := steps(&g, trialLoads+1+againLoads, bulkOf(64, 40)); n != trialLoads+againLoads || g.wide {
+		t.Fatalf("wide for %d loads, now %v; want %d and a new comparison", n, g.wide, trialLoads+againLoads)
+	}
+	steps(&g, fullLoads, bulkOf(64, 40))
+	if n := steps(&g, firstPause, bulkOf(64, 40)); n != trialLoads {
+		t.Errorf("wide for %d loads of %d, want the trial's %d: 40 is not more than 40", n, firstPause, trialLoads)
+	}
+}
+
+// A trial during which the load ends tells nothing, and the time asleep counts for a pause.
+func TestGovernor_endOfLoad(t *testing.T) {
+	g := governor{narrow: 1, all: 2}
+	steps(&g, fullLoads, bulkOf(64, 40))
+	if g.step(load{elapsed: governEvery}) != 1 || g.pause != 0 || g.backoff != 0 {
+		t.Errorf("after a trial cut short: %+v", g)
+	}
+	g.pause, g.backoff = lastPause, lastPause
+	g.woke(lastPause * governEvery)
+	if steps(&g, fullLoads, bulkOf(64, 40)) != 1 {
+		t.Errorf("a pause that was slept through is not over: %+v", g)
 	}
 }
 
@@ -72,7 +99,7 @@ func TestGovernor_doesNotPay(t *testing.T) {
 			tried = append(tried, i)
 		}
 	}
-	if len(tried) < 5 || tried[1] != trialLoads+1+firstPause {
+	if len(tried) < 5 || tried[1]-tried[0] != trialLoads+1+firstPause {
 		t.Fatalf("tried at %v", tried)
 	}
 	for i := 2; i < len(tried); i++ {
@@ -84,8 +111,9 @@ func TestGovernor_doesNotPay(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	before := usage{at: time.Second, processor: time.Second, packets: 10, bytes: 1000}
-	got := usage{at: 2 * time.Second, processor: 1500 * time.Millisecond, packets: 12, bytes: 3000, marks: 1<<63 | 1}.since(before)
+	at := time.Now()
+	before := usage{at: at, processor: time.Second, packets: 10, bytes: 1000}
+	got := usage{at: at.Add(time.Second), processor: 1500 * time.Millisecond, packets: 12, bytes: 3000, marks: 1<<63 | 1}.since(before)
 	if want := (load{time.Second, 500 * time.Millisecond, 2, 2000, 2}); got != want || got.rate() != 2000 {
 		t.Errorf("load is %+v at %v bytes a second, want %+v", got, got.rate(), want)
 	}

@@ -11,8 +11,8 @@ import (
 // and so is Handler: a package can serve connections this way and not know this one.
 type EventConn = interface {
 	// Peek returns bytes that have arrived, max at most and perhaps less than are there, without removing them. They are
-	// borrowed until Discard, Close or Reset, one of which has to follow before the next Peek. None and no error: nothing is
-	// there, Ready follows.
+	// borrowed until Discard, Close or Reset, one of which has to follow in the same call of Ready, and before the next Peek.
+	// None and no error: nothing is there, Ready follows.
 	// io.EOF after the peer's FIN; another error when the connection has failed.
 	Peek(max int) ([]byte, error)
 	// Discard removes n bytes of those that Peek has returned, which may be none.
@@ -81,9 +81,10 @@ func (c *eventConn) Peek(n int) ([]byte, error) {
 }
 
 func (c *eventConn) Discard(n int) {
-	if n == 0 {
-		return
+	if n == 0 || len(c.view) == 0 {
+		return // of nothing that is borrowed
 	}
+	n = min(n, len(c.view[0]))
 	c.taken += n
 	if c.view[0] = c.view[0][n:]; len(c.view[0]) == 0 {
 		c.view = c.view[1:]

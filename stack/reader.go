@@ -140,7 +140,7 @@ func (r *reader) poll() error {
 func (r *reader) finish() {
 	r.stack.followMTU()
 	if r.queue >= r.stack.Spread() {
-		r.handOver()
+		r.finishAside()
 		return
 	}
 	for r.flush() {
@@ -151,16 +151,18 @@ func (r *reader) finish() {
 	}
 }
 
-// handOver is finish for a queue that nobody writes to, which flows leave as soon as they are answered. It is no place to look
-// for arrivals between bursts.
-func (r *reader) handOver() {
-	now := r.stack.now()
-	for _, sh := range r.touched {
-		r.isIn[sh.index] = false
-		sh.leave(sh.lockAt(now))
+// finishAside is finish for a queue that nobody writes to, which flows leave as soon as they are answered: between bursts the
+// queues that are written are looked at as well.
+func (r *reader) finishAside() {
+	for r.flush() {
+		r.turns.Add(1)
+		for _, sh := range r.touched {
+			r.stack.guests[sh.queue()].read()
+		}
+		r.woke = false
+		runtime.Gosched()
+		_ = r.poll() // the next Read tells of an error
 	}
-	r.touched = r.touched[:0]
-	r.wakes.send()
 }
 
 // flush sends a burst of every shard touched and wakes applications. It reports whether there is more to send.

@@ -7,7 +7,7 @@ import (
 	"tcpd/tcp"
 )
 
-// shard owns the connections of one queue. Whoever has work for them takes the lock: the reader of any queue, the timer, an
+// shard owns a part of the connections; there is one for each queue. Whoever has work for them takes the lock: the reader of any queue, the timer, an
 // application. Whoever has changed something sees to it that what follows from it is sent; see leave.
 //
 // A shard writes to one queue, whatever queue the packets came in by: a kernel sends a flow to the queue that last wrote it. That
@@ -98,7 +98,9 @@ func (sh *shard) fire() {
 	sh.armed = tcp.Never
 	if !sh.closed && sh.table.Overdue(now) {
 		sh.mu.Unlock()
-		sh.stack.guests[sh.queue()].read()
+		for _, g := range sh.stack.guests { // the kernel may have used any of the queues
+			g.read()
+		}
 		now = sh.lock()
 	}
 	if !sh.closed {

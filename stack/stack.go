@@ -135,7 +135,7 @@ func (s *Stack) followMTU() {
 	}
 	for _, sh := range s.shards {
 		now := sh.lock()
-		sh.table.SetMTU(int(mtu))
+		sh.table.SetMTU(int(s.mtu.Load())) // which may be another one by now
 		sh.leave(now)
 	}
 }

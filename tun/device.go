@@ -64,6 +64,8 @@ type Config struct {
 	// Queues is the number of queues. More than one needs a device with multi_queue; 0: one for each processor, 16 at most, where
 	// the device is such or is made, else one.
 	Queues int
+	// Processors is how many the process may use, when that is less than the machine has; 0: as many.
+	Processors int
 	// MTU in bytes to set with Create; 0 leaves it.
 	MTU int
 	// Host are the addresses of the kernel's side, each with the prefix that is reached through the link; only with Create.
@@ -144,7 +146,7 @@ func open(cfg Config, v *view, sub *subscription) (*Device, error) {
 		if err != nil {
 			return nil, err
 		}
-		cfg.Queues, cfg.anyQueues = chooseQueues(cfg, found, runtime.NumCPU()), true
+		cfg.Queues, cfg.anyQueues = chooseQueues(cfg, found), true
 	}
 	d := newDevice(cfg, v)
 	d.attach = func() (*attachment, error) { return attach(d.cfg, v) }
@@ -155,9 +157,13 @@ func open(cfg Config, v *view, sub *subscription) (*Device, error) {
 }
 
 // chooseQueues is what Queues 0 means for a device.
-func chooseQueues(cfg Config, f facts, processors int) int {
+func chooseQueues(cfg Config, f facts) int {
 	if cfg.tap || f.exists && !f.multiQueue {
 		return 1
+	}
+	processors := cfg.Processors
+	if processors <= 0 {
+		processors = runtime.NumCPU()
 	}
 	return min(processors, autoQueues)
 }

@@ -2,6 +2,7 @@ package tun
 
 import (
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -52,19 +53,19 @@ func TestOffloadNames(t *testing.T) {
 
 func TestChooseQueues(t *testing.T) {
 	for _, tt := range []struct {
-		what       string
-		cfg        Config
-		found      facts
-		processors int
-		want       int
+		what  string
+		cfg   Config
+		found facts
+		want  int
 	}{
-		{"made", Config{}, facts{}, 4, 4},
-		{"made on a large machine", Config{}, facts{}, 128, autoQueues},
-		{"of an administrator, with several", Config{}, facts{exists: true, multiQueue: true}, 4, 4},
-		{"of an administrator, with one", Config{}, facts{exists: true}, 4, 1},
-		{"TAP", Config{tap: true}, facts{}, 4, 1},
+		{"made", Config{Processors: 4}, facts{}, 4},
+		{"made, for all processors", Config{}, facts{}, min(runtime.NumCPU(), autoQueues)},
+		{"made on a large machine", Config{Processors: 128}, facts{}, autoQueues},
+		{"of an administrator, with several", Config{Processors: 4}, facts{exists: true, multiQueue: true}, 4},
+		{"of an administrator, with one", Config{Processors: 4}, facts{exists: true}, 1},
+		{"TAP", Config{Processors: 4, tap: true}, facts{}, 1},
 	} {
-		if got := chooseQueues(tt.cfg, tt.found, tt.processors); got != tt.want {
+		if got := chooseQueues(tt.cfg, tt.found); got != tt.want {
 			t.Errorf("%s: %d queues, want %d", tt.what, got, tt.want)
 		}
 	}

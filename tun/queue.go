@@ -42,7 +42,7 @@ type reader struct {
 }
 
 // writer is used under its lock. TUN takes writes of several threads at a time, but the packets of a queue come from one
-// shard, and so one by one.
+// shard, or from several that share it because it carries all there is, and leave one by one.
 type writer struct {
 	mu        sync.Mutex
 	header    [headerLen]byte

@@ -29,7 +29,7 @@ func openLink(c *config.Config, logf func(string, ...any)) (tun.Carrier, error) 
 
 func tunConfig(c config.Tun, logf func(string, ...any)) tun.Config {
 	return tun.Config{
-		Name: c.Name, Create: c.Create, Queues: c.Queues, MTU: c.MTU, Host: c.Host, Offload: offloads[c.Offload], Logf: logf,
+		Name: c.Name, Create: c.Create, Queues: c.Queues, Processors: processors, MTU: c.MTU, Host: c.Host, Offload: offloads[c.Offload], Logf: logf,
 	}
 }
 
