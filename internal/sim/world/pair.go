@@ -77,7 +77,8 @@ func (p *pair) checkAcked() {
 func (p *pair) checkError(a *app) {
 	peer := p.apps[1-a.side]
 	// A peer that has closed goes on in the background, and on a bad link fails there.
-	caused := p.rebound || peer.abortive || peer.timedOut() || !p.mild() && (peer.over || peer.conn == nil)
+	// Of twins one may have been reset, and the peer with it, who then completed the other one's handshake.
+	caused := p.rebound || p.twins || peer.abortive || peer.timedOut() || !p.mild() && (peer.over || peer.conn == nil)
 	excused := !p.mild() || peer.abortive
 	switch a.err {
 	case tcp.ErrReset:
