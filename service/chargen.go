@@ -35,13 +35,11 @@ var chargenPattern = sync.OnceValue(func() []byte {
 
 // Serve answers on l until ctx or l is closed, and closes l. Connections that run then go on.
 func (c *Chargen) Serve(ctx context.Context, l net.Listener) error {
-	if events, ok := l.(eventListener); ok {
-		return serveEvents(ctx, events, c.Log, &c.Counters, nil, chargenTurns)
-	}
 	return serve(ctx, l, c.Log, &c.Counters, c.send)
 }
 
-// send writes until the connection breaks. A client's FIN does not end it: RFC 864 ends the stream when the user aborts
+// send writes until the connection breaks. It has a goroutine of its own on every listener: while it copies into the send buffer,
+// without the shard's lock, acknowledgements and other connections go on, and nobody of its clients is idle. A client's FIN does not end it: RFC 864 ends the stream when the user aborts
 // or closes, and a closed client answers the next segment with a RST.
 func (c *Chargen) send(conn net.Conn) Reason {
 	go guard(c.Log, func() Reason { return discard(conn) }) // RFC 864: any received data is thrown away

@@ -55,7 +55,7 @@ func parse() (o options) {
 	flag.BoolVar(&o.quick, "quick", false, "2 short rounds, under two minutes")
 	flag.StringVar(&o.only, "only", "", "works whose name matches this regular expression; one that matches none names them")
 	flag.StringVar(&o.contenders, "contenders", "gvisor,kernel,tcpd", "of gvisor, kernel, tcpd and tcpd-events, whose "+
-		"services echo, discard and chargen are called on the shard and move bytes without a copy of their own")
+		"services echo and discard are called on the shard and move bytes without a copy of their own")
 	flag.StringVar(&o.json, "json", "", "file with all samples")
 	flag.IntVar(&o.rounds, "rounds", 0, "samples of each work and contender")
 	flag.DurationVar(&o.time, "time", 0, "measured time of a sample; wrk takes whole seconds")
