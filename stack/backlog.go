@@ -6,21 +6,33 @@ import (
 	"tcpd/tcp"
 )
 
-// standingAfter is how long a queue may go without being found empty. A burst is gone by then; what is still there stands,
-// and everybody's packets wait behind it.
-const standingAfter = 500 * tcp.Microsecond
+const (
+	// standingAfter is how long reads of a queue may go on being full. A burst is gone by then; what is still there stands, and
+	// everybody's packets wait behind it.
+	standingAfter = 500 * tcp.Microsecond
+	// standingGap is how far apart full reads may be and still be of one queue that stands: what is read has to be processed
+	// between them.
+	standingGap = 4 * standingAfter
+)
 
-// backlog knows when a queue of the link was last found empty. Its readers write it, whoever they are.
-type backlog struct{ empty atomic.Int64 }
+// backlog knows since when reads of a queue of the link have been full. Its readers write it, whoever they are.
+type backlog struct{ since, last atomic.Int64 }
 
 // read takes note that n packets were read with room for a batch. None at all tells nothing: somebody else may be reading.
 func (b *backlog) read(now tcp.Time, n int) {
-	if n > 0 && n < batch {
-		b.empty.Store(int64(now))
+	switch {
+	case n >= batch:
+		last := tcp.Time(b.last.Swap(int64(now)))
+		if b.since.Load() == 0 || now.Sub(last) > standingGap {
+			b.since.Store(int64(now))
+		}
+	case n > 0:
+		b.since.Store(0)
 	}
 }
 
 // standing reports whether packets wait for longer than they should.
 func (b *backlog) standing(now tcp.Time) bool {
-	return now.Sub(tcp.Time(b.empty.Load())) > standingAfter
+	since := tcp.Time(b.since.Load())
+	return since != 0 && now.Sub(since) > standingAfter && now.Sub(tcp.Time(b.last.Load())) <= standingGap
 }

@@ -6,20 +6,30 @@ import (
 	"tcpd/tcp"
 )
 
-func TestBacklogStands(t *testing.T) {
+func TestBacklog(t *testing.T) {
 	var b backlog
 	at := tcp.Time(tcp.Second)
+	want := func(standing bool, what string) {
+		t.Helper()
+		if b.standing(at) != standing {
+			t.Errorf("%s: standing is %v", what, !standing)
+		}
+	}
+	want(false, "nothing read yet")
 	b.read(at, 3)
-	if b.standing(at.Add(standingAfter)) {
-		t.Error("a burst is taken for a standing queue")
-	}
-	b.read(at.Add(standingAfter), batch) // full: there may be more
-	b.read(at.Add(standingAfter), 0)     // somebody else is reading
-	if !b.standing(at.Add(standingAfter + 1)) {
-		t.Error("the queue was not found empty for too long, and does not stand")
-	}
-	b.read(at.Add(2*standingAfter), 1)
-	if b.standing(at.Add(2 * standingAfter)) {
-		t.Error("an empty queue stands")
-	}
+	at = at.Add(100 * standingAfter)
+	want(false, "nothing has come for long")
+	b.read(at, batch)
+	want(false, "the first full read")
+	at = at.Add(standingAfter + 1)
+	b.read(at, 0) // somebody else is reading
+	b.read(at, batch)
+	want(true, "full reads for longer than a burst takes")
+	b.read(at, 1)
+	want(false, "found empty")
+	b.read(at, batch)
+	at = at.Add(standingGap + 1)
+	want(false, "as many as fill a read, and then nothing for long")
+	b.read(at, batch)
+	want(false, "a burst after that")
 }
