@@ -32,7 +32,7 @@ var defects = []struct {
 // TestMutants needs a minute or two for each defect, and so a flag.
 func TestMutants(t *testing.T) {
 	if !*mutants {
-		t.Skip("without -mutants")
+		t.Skip("builds and runs the simulator for minutes: go test ./internal/sim -run Mutants -mutants -v (docs/testing.md)")
 	}
 	for _, d := range defects {
 		t.Run(d.name, func(t *testing.T) {
