@@ -253,18 +253,23 @@ func TestTimeWait_staysWhenTheNewConnectionIsRefused(t *testing.T) {
 	})
 }
 
+// livesAndWaits leads a connection from its SYN to TIME-WAIT.
+func (c *talk) livesAndWaits(o peerOptions) {
+	c.knowISS = false
+	c.handshake(o)
+	c.conn = c.table.Accept(c.listener)
+	c.closeInto(TimeWait)
+	c.close()
+	c.discard()
+	c.advance(Millisecond)
+}
+
 func TestAttack_T02_timeWaitIsBounded(t *testing.T) {
 	converse(t, Config{TimeWait: 10}, func(c *talk) {
 		c.listen(ListenOptions{})
 		for range 30 {
-			c.knowISS = false
-			c.handshake(plain)
-			c.conn = c.table.Accept(c.listener)
-			c.closeInto(TimeWait)
-			c.close()
+			c.livesAndWaits(plain)
 			c.flow.RemotePort++
-			c.discard()
-			c.advance(Millisecond)
 		}
 		if n := c.table.Len().TimeWait; n != 10 {
 			c.Errorf("%d records", n)
@@ -288,13 +293,7 @@ func TestTimeWait_recordsThatEndedEarlyCount(t *testing.T) {
 	converse(t, Config{TimeWait: 10}, func(c *talk) {
 		c.listen(ListenOptions{})
 		for range 30 {
-			c.knowISS = false
-			c.handshake(modern)
-			c.conn = c.table.Accept(c.listener)
-			c.closeInto(TimeWait)
-			c.close()
-			c.discard()
-			c.advance(Millisecond)
+			c.livesAndWaits(modern)
 		}
 		w := &c.table.waits.records
 		if kept := int(w.next) - len(w.free); kept > 10 || c.memory.used != kept*timeWaitSize {

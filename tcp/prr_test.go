@@ -15,14 +15,19 @@ func (c *talk) sentFor(s seg) int {
 	return n
 }
 
+// windowOfForty has forty segments under way, of more.
+func (c *talk) windowOfForty() {
+	o := sacking
+	o.listen.Options.Congestion = Reno
+	c.accepted(o)
+	c.conn.cc.set(40_000)
+	c.write(1, 100_000)
+}
+
 // One loss in a window of forty: the sender goes on in proportion, and ends at ssthresh.
 func TestPRR_proportional(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
-		o := sacking
-		o.listen.Options.Congestion = Reno
-		c.accepted(o)
-		c.conn.cc.set(40_000)
-		c.write(1, 100_000)
+		c.windowOfForty()
 		c.want("a window", seg{flags: ACK, seq: 1, ack: 1, len: 40_000})
 		c.advance(10 * Millisecond)
 		total := c.sentFor(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, 4001}}})
@@ -193,11 +198,7 @@ func TestNewReno_noSecondFastRetransmit(t *testing.T) {
 // counts the change of both together.
 func TestPRR_countsOnce(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
-		o := sacking
-		o.listen.Options.Congestion = Reno
-		c.accepted(o)
-		c.conn.cc.set(40_000)
-		c.write(1, 100_000)
+		c.windowOfForty()
 		c.advance(10 * Millisecond)
 		c.discard()
 		c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, 4001}}})
