@@ -20,7 +20,8 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 	}
 	c.heard, c.keepProbes = now, 0
 	if s.ack.Less(c.snd.una) {
-		return DropNone // an old acknowledgement: nothing in it but data
+		t.arriveOvertaken(now, c, s)
+		return DropNone
 	}
 	t.checkDry(now, c)
 	windowMoved := t.updateWindow(now, c, s)
@@ -57,6 +58,22 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 		t.goOn(now, c)
 	}
 	return DropNone
+}
+
+// arriveOvertaken takes an old acknowledgement, which a later one has overtaken. Its window and marks are history; but one of
+// its SACK blocks may be all that ever says of a range that it has arrived, or arrived twice (as in Linux).
+func (t *Table) arriveOvertaken(now Time, c *Conn, s *segment) {
+	if !c.sack || s.opts.nsacks == 0 || c.busy == &t.idle {
+		return
+	}
+	t.checkDry(now, c)
+	d := delivery{overtaken: true}
+	d.begin(c, now, t.arrived)
+	t.takeSacks(c, s, &d)
+	d.hasRTT = false // it was late
+	c.sampleRate(&d)
+	t.respond(now, c, s, &d)
+	t.goOn(now, c)
 }
 
 // repairUnderWay tells whether the first segment was sent again after what arrives now: its acknowledgement cannot be here yet.

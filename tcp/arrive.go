@@ -18,8 +18,8 @@ func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
 		t.synAgain(c, s)
 		return DropDuplicate
 	}
-	if d := t.checkTimestamp(now, c, s); d != DropNone {
-		return d
+	if c.stale(now, s) {
+		return t.arriveStale(now, c, s)
 	}
 	if d := t.checkSequence(now, c, s); d != DropNone { // first
 		return d
@@ -53,16 +53,30 @@ func (t *Table) arriveConn(now Time, c *Conn, s *segment) Drop {
 	return d
 }
 
-// checkTimestamp is PAWS: RFC 7323, section 5.3, R1.
-func (t *Table) checkTimestamp(now Time, c *Conn, s *segment) Drop {
-	if !c.timestamps || !s.opts.hasTimestamps || s.flags.has(RST) || int32(s.opts.tsVal-c.tsRecent) >= 0 {
-		return DropNone
-	}
-	if now.Sub(c.tsRecentAt) > pawsIdle {
+// stale is the test of PAWS: RFC 7323, section 5.3, R1.
+func (c *Conn) stale(now Time, s *segment) bool {
+	return c.timestamps && s.opts.hasTimestamps && !s.flags.has(RST) && int32(s.opts.tsVal-c.tsRecent) < 0 &&
+		now.Sub(c.tsRecentAt) <= pawsIdle
+}
+
+// arriveStale answers a segment that PAWS refuses. An acknowledgement that others have overtaken is refused as well, but what
+// its SACK blocks tell is no data and does not grow old: that counts (as in Linux, tcp_disordered_ack_check).
+func (t *Table) arriveStale(now Time, c *Conn, s *segment) Drop {
+	if c.overtaken(s) {
+		t.arriveOvertaken(now, c, s)
 		return DropNone
 	}
 	t.answerUnacceptable(now, c, s)
 	return DropPAWS
+}
+
+// overtaken tells whether s, which has an old timestamp, can be an acknowledgement that was late by no more than what would have
+// made us repeat the segment. Timestamps are taken for milliseconds; with a finer clock of the peer's it counts for less long.
+func (c *Conn) overtaken(s *segment) bool {
+	return s.opts.nsacks > 0 && synchronized.has(c.state) && s.flags&(ACK|SYN|FIN) == ACK && len(s.payload) == 0 &&
+		s.seq.LessEq(c.rcv.nxt) && c.rcv.nxt.Sub(s.seq) <= int(max(c.rcv.limit, 65535)) &&
+		s.ack.LessEq(c.snd.una) && c.snd.una.Sub(s.ack) <= c.oldestAck() &&
+		Duration(c.tsRecent-s.opts.tsVal)*Millisecond <= c.rtt.rto()
 }
 
 // updateTimestamp is RFC 7323, section 4.3, (2): TS.Recent follows segments that cover the last acknowledgement sent. It comes

@@ -16,6 +16,8 @@ type bottleneck struct {
 	delay     Duration
 	back      int64    // the same of acknowledgements
 	loss      int64    // of 10,000 packets
+	late      int64    // the same of packets, and of acknowledgements, that are overtaken
+	extra     Duration // by how much later they are
 	stall     Duration // now and then nothing arrives for as long
 	nextStall Time
 	stalled   Time
@@ -170,7 +172,7 @@ func (b *bottleneck) acknowledge() {
 			continue
 		}
 		p, o := flatten(&out)
-		b.wires[0] = append(b.wires[0], flying{b.now.Add(b.delay / 2), p, o})
+		b.fly(0, flying{b.overtaken(b.now.Add(b.delay / 2)), p, o})
 	}
 }
 
@@ -207,6 +209,22 @@ func (b *bottleneck) offer(out *ip.Outgoing) error {
 		b.stalled = at.Add(Duration(b.dice.below(int64(b.stall))))
 		b.nextStall = at.Add(5 * b.stall)
 	}
-	b.wires[1] = append(b.wires[1], flying{max(at, b.stalled), p, o})
+	b.fly(1, flying{b.overtaken(max(at, b.stalled)), p, o})
 	return nil
+}
+
+func (b *bottleneck) overtaken(at Time) Time {
+	if b.late > 0 && b.dice.below(10_000) < b.late {
+		return at.Add(b.extra)
+	}
+	return at
+}
+
+// fly puts a packet on its way, behind all that arrive before it.
+func (b *bottleneck) fly(to int, f flying) {
+	w := append(b.wires[to], f)
+	for i := len(w) - 1; i > 0 && f.at < w[i-1].at; i-- {
+		w[i], w[i-1] = w[i-1], w[i]
+	}
+	b.wires[to] = w
 }

@@ -88,8 +88,9 @@ func (t *Table) takeBusy(c *Conn, charged bool) {
 	b := t.busies.at(i)
 	b.index, b.charged = i, charged
 	b.rack.fack = c.snd.una
+	b.rate.delivered = uint32(c.stats.bytesAcked) // HyStart's rounds go on, and what BBR counts
 	if c.cc.bbr != nil {
-		b.rate.delivered = c.cc.bbr.delivered // what BBR counts goes on
+		b.rate.delivered = c.cc.bbr.delivered
 	}
 	b.rate.dry(0)
 	c.busy = b

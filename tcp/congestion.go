@@ -64,7 +64,7 @@ type window struct {
 
 // acknowledged is what an acknowledgement tells congestion control.
 type acknowledged struct {
-	bytes    int      // newly acknowledged, cumulatively; not what had been sacked before
+	bytes    int      // for which the window grows: see delivery.progress
 	flight   int      // what was under way before
 	rtt      Duration // of the latest measurement
 	sample   Duration // measured by this acknowledgement; 0: none

@@ -11,6 +11,7 @@ type delivery struct {
 	sacked    int  // bytes newly sacked
 	fresh     int  // bytes newly acknowledged in either way
 	duplicate bool
+	overtaken bool // the acknowledgement is an old one
 	dsack     span // received twice (RFC 2883)
 	hasDSACK  bool
 
@@ -30,7 +31,7 @@ type delivery struct {
 	rate       rateSample
 }
 
-// begin is called with an empty d, before the acknowledgement changes anything.
+// begin is called with a d that knows nothing yet, before the acknowledgement changes anything.
 func (d *delivery) begin(c *Conn, now, at Time) {
 	d.c, d.now, d.at = c, now, at
 	d.before, d.away, d.highest = c.flight.pipe, int(c.away), c.snd.una
@@ -86,12 +87,22 @@ func (d *delivery) early(s *sent) bool {
 // growth puts what congestion control sees of it into a.
 func (d *delivery) growth(a *acknowledged) {
 	c := d.c
-	a.bytes, a.flight, a.una, a.nxt = min(d.acked, d.fresh), d.before, c.snd.una, c.snd.nxt
+	a.bytes, a.flight, a.una, a.nxt = d.progress(), d.before, c.snd.una, c.snd.nxt
 	a.rtt, a.sample = c.rtt.last, 0
 	if d.hasRTT {
 		a.sample = c.rtt.last
 	}
 	a.delivered, a.inflight, a.trip, a.sack, a.rate, a.sampler = d.fresh, c.inflight(), c.trip(), c.sack, d.rate, &c.rate
+}
+
+// progress returns the bytes for which the window grows: those acknowledged cumulatively that had not been sacked before. Where
+// packets overtake each other most are sacked before, and a window that grew for the rest only would hardly grow: there all that
+// is delivered counts, once, in whatever order it comes (as in Linux).
+func (d *delivery) progress() int {
+	if d.c.reorder.seen {
+		return d.fresh
+	}
+	return min(d.acked, d.fresh)
 }
 
 // delivered is DeliveredData of RFC 9937: without SACK a segment for each duplicate, and what an acknowledgement covers beyond

@@ -127,7 +127,7 @@ func (t *Table) echoed(now Time, c *Conn, s *segment, d *delivery) bool {
 	if e.reduced && e.until.Less(c.snd.una) {
 		e.reduced = false
 	}
-	if !s.flags.has(ECE) || s.flags.has(SYN) {
+	if !s.flags.has(ECE) || s.flags.has(SYN) || d.overtaken {
 		if d.acked > 0 {
 			e.held = 0
 		}

@@ -43,7 +43,7 @@ func (t *Table) recoverFromTimeout(now Time, c *Conn) {
 func (c *Conn) forwardStep(d *delivery) bool {
 	r := &c.recovery
 	switch {
-	case r.forward == forwardOff:
+	case r.forward == forwardOff, d.overtaken: // it was sent before what this waits for
 		return false
 	case d.original && (c.sack || r.forward == forwardNew && d.acked > 0):
 		// "... the acknowledgment ... acknowledges data that was not retransmitted: the timeout was spurious" (section 2.1, step

@@ -13,7 +13,7 @@ type hystart struct {
 	css           bool
 	full          bool     // a train was seen
 	rounds        uint8    // of CSS
-	end           Seq      // windowEnd: the round ends when this is acknowledged
+	round         uint32   // C.delivered at its begin: it ends when something that was sent later is delivered
 	last, current Duration // shortest round-trip time of the round before, and of this one; 0: none yet
 	baseline      Duration // of the round in which CSS began
 	samples       int
@@ -44,8 +44,8 @@ const (
 // grow returns by how much the window grows for an acknowledgement, and whether slow start is over (RFC 9406, section 4.2).
 // There is no limit L for the growth per acknowledgement: with super-packets one acknowledgement is a whole round.
 func (h *hystart) grow(now Time, w *window, a *acknowledged) (n int, over bool) {
-	if !h.started || h.end.Less(a.una) { // what ends a round still measures it: in the next it would hide that the path is slower
-		over = h.nextRound(now, a.nxt)
+	if !h.started || a.rate.ok && int32(a.rate.prior-h.round) >= 0 {
+		over = h.nextRound(now, a.sampler.delivered)
 	}
 	h.sample(a, w.mss)
 	if h.trained(now, a) && w.cwnd >= trainSegments*w.mss {
@@ -62,11 +62,11 @@ func (h *hystart) grow(now Time, w *window, a *acknowledged) (n int, over bool) 
 }
 
 // nextRound begins a round. The round in which CSS began counts.
-func (h *hystart) nextRound(now Time, nxt Seq) (over bool) {
+func (h *hystart) nextRound(now Time, delivered uint32) (over bool) {
 	if h.started && h.css {
 		h.rounds++
 	}
-	h.started, h.end = true, nxt
+	h.started, h.round = true, delivered
 	h.last, h.current, h.samples = h.current, 0, 0
 	h.began, h.train = now.micros(), now.micros()
 	h.paced[0], h.paced[1] = h.paced[1], 0
@@ -89,8 +89,8 @@ func (h *hystart) sample(a *acknowledged, mss uint32) {
 	switch {
 	case !h.css && longer:
 		h.conserve()
-	case h.css && h.current < h.baseline:
-		h.css, h.full, h.rounds = false, false, 0
+	case h.css && !h.full && h.current < h.baseline:
+		h.css, h.rounds = false, 0
 	case h.css && longer && h.full && h.rounds > 0:
 		h.rounds = cssRounds
 	}

@@ -45,7 +45,7 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	}
 	echoed := t.response(now, c, s, d) // then the window does not grow
 	switch {
-	case !c.cc.metered() && d.acked+d.sacked > 0, !over && !fast && !echoed && d.acked > 0:
+	case !c.cc.metered() && d.acked+d.sacked > 0, !over && !fast && !echoed && d.progress() > 0:
 		d.growth(&t.acked)
 		t.acked.recovering = fast
 		if c.cc.grows(t.acked.flight) {
