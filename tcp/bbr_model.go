@@ -109,7 +109,9 @@ func (b *bbr) aggregation(now Time, w *window, a *acknowledged) {
 	b.extra[1].most = max(b.extra[1].most, n)
 }
 
-// takeRTT is UpdateMinRTT (section 5.3.4.3). The handshake counts until data measures: what answers a SYN may be nearer than the
+// takeRTT is UpdateMinRTT (section 5.3.4.3). A round trip that is as short as the shortest, but for what clocks and packets of
+// others make of it, says what ProbeRTT would find out: that no queue stands. The draft's wants it shorter, which it never is on
+// a path of constant length: then ProbeRTT halves the rate every five seconds to learn what is known. The handshake counts until data measures: what answers a SYN may be nearer than the
 // peer, a proxy or a firewall, and a model of a path so short leaves 2 of 100 Mbit/s for ten seconds.
 func (b *bbr) takeRTT(now Time, a *acknowledged) {
 	if a.sample > 0 && !b.seenData {
@@ -117,8 +119,12 @@ func (b *bbr) takeRTT(now Time, a *acknowledged) {
 		b.probeMin, b.minRTT = bbrNoRTT, bbrNoRTT
 	}
 	b.expired = now > b.probeMinAt.Add(bbrProbeInterval)
-	if a.sample > 0 && (a.sample < b.probeMin || b.expired) {
+	switch {
+	case a.sample == 0:
+	case a.sample < b.probeMin || b.expired:
 		b.probeMin, b.probeMinAt = a.sample, now
+	case a.sample <= b.probeMin+b.probeMin/bbrSameRTT:
+		b.probeMinAt = now
 	}
 	if b.probeMin < b.minRTT || now > b.minRTTAt.Add(bbrMinRTTFilter) {
 		b.minRTT, b.minRTTAt = b.probeMin, b.probeMinAt

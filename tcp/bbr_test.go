@@ -54,10 +54,16 @@ func TestBBR_phases(t *testing.T) {
 	}
 }
 
-// Appendix A.10: after five seconds without a shorter round trip the flight shrinks to half, for 200 ms.
+// Appendix A.10: after five seconds without a round trip as short as the shortest the flight shrinks to half, for 200 ms. While
+// there are such, it does not.
 func TestBBR_probeRTT(t *testing.T) {
 	b := newBBR(t)
 	b.phase(PhaseProbeCruise, 2*Second)
+	if b.until(b.now.Add(12*Second), func() bool { return b.info().Model.Phase == PhaseProbeRTT }) {
+		t.Error("ProbeRTT asks what every acknowledgement tells")
+	}
+	b.phase(PhaseProbeCruise, 2*Second)
+	b.delay += Millisecond
 	b.phase(PhaseProbeRTT, 6*Second)
 	start := b.now
 	b.run(100 * Millisecond)
@@ -86,7 +92,16 @@ func TestBBR_plateauBeforeProbeRTT(t *testing.T) {
 	if m := b.info().Model; m.Phase != PhaseProbeCruise || m.MinRTT < b.delay {
 		t.Errorf("%+v", m)
 	}
-	b.phase(PhaseProbeRTT, 6*Second)
+}
+
+// The send buffer is all in flight on a long path, and the application has more: that is a plateau. Startup went on for as long as
+// the buffer hid it, and 61 of 100 Mbit/s were left of nine seconds.
+func TestBBR_bufferBound(t *testing.T) {
+	b := newBottleneckDelay(t, Options{Congestion: BBR, SendBuffer: 4 << 20, ReceiveBuffer: 6 << 20}, 300*Millisecond)
+	b.queue = 937_500
+	if n := b.run(9 * Second); n < 9*12_500_000*68/100 {
+		t.Errorf("%d bytes in nine seconds, %+v", n, b.info().Model)
+	}
 }
 
 // Who answers the SYN may be nearer than who takes the data: a model of the path to him would hold a fifth of it, for ten seconds.

@@ -59,10 +59,14 @@ func (r *sampler) dry(inflight int) {
 
 // checkDry is called before data is written, and before acknowledgements and timers change what is in flight.
 func (t *Table) checkDry(now Time, c *Conn) {
-	if c.busy != &t.idle && c.unsent() < int(c.snd.mss) && c.flight.lost == 0 && c.cwndRoom() > 0 && c.release <= now {
+	if c.busy != &t.idle && c.unsent() < int(c.snd.mss) && !c.bufferBound() && c.flight.lost == 0 && c.cwndRoom() > 0 && c.release <= now {
 		c.rate.dry(c.inflight())
 	}
 }
+
+// bufferBound tells whether the send buffer, at its longest, is what limits the rate: all of it is under way, and the application
+// has more. What is measured then is the most that there will be: for a Startup that waits for more the queue fills in vain.
+func (c *Conn) bufferBound() bool { return int(c.snd.buf.len) >= c.opts.SendBuffer-c.opts.SendBuffer/8 }
 
 // sampleRate ends the sample that began with the transmission of what was sent last of what is delivered now (section 4.1.2.3).
 // Where only an original arrives that was sent again, there is none: "The sender MAY choose to skip the generation of a
