@@ -205,6 +205,20 @@ func BenchmarkWorstSegments(b *testing.B) {
 			r.flush()
 		}
 	})
+	b.Run("segment beside segment", func(b *testing.B) {
+		r := newRigWith(b, f, true, Options{ReceiveBuffer: 16 << 20})
+		r.conn.rcv.limit, r.conn.rcv.adv = r.conn.rcv.max, r.conn.rcv.nxt.Add(15<<20)
+		r.build(f, ACK, 1, 1, r.stamp(true), 1448)
+		r.receive(b, 1448)
+		i := 0
+		for b.Loop() {
+			i++
+			r.put(r.conn.rcv.nxt.Add(1448+i*2477%5000*2896), r.conn.snd.nxt)
+			r.table.Arrive(r.now, &r.packet)
+			r.flush()
+		}
+		b.ReportMetric(float64(len(r.conn.ahead)), "ranges")
+	})
 	b.Run("unknown flow", func(b *testing.B) {
 		r := newRig(b, f, true)
 		g := f

@@ -408,7 +408,7 @@ func (c *checker) receiver(conn *Conn) {
 	c.require(r.buf.end() == end, "%v: received stream ends at %d, nxt is %d", f, r.buf.end(), r.nxt)
 	c.require(r.nxt.LessEq(r.adv), "%v: window edge %d is left of nxt %d", f, r.adv, r.nxt)
 	c.require(r.lastAck.LessEq(r.nxt), "%v: acknowledged %d, nxt is %d", f, r.lastAck, r.nxt)
-	c.require(len(conn.ahead) <= maxRanges, "%v: %d ranges", f, len(conn.ahead))
+	c.require(len(conn.ahead) <= maxFullRanges, "%v: %d ranges", f, len(conn.ahead))
 	last := r.nxt
 	for _, x := range conn.ahead {
 		c.require(last.Less(x.start) && x.start.Less(x.end) && x.end.LessEq(r.adv),

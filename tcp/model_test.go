@@ -80,7 +80,7 @@ func TestRanges_againstASlice(t *testing.T) {
 			x := span{base.Add(a), base.Add(min(a+int(r.below(20)), size))}
 			switch r.below(6) {
 			case 0, 1, 2:
-				if x.len() > 0 && set.fits(x) {
+				if x.len() > 0 && set.fits(x, 1<<16) {
 					set.add(x)
 					for i := a; i < a+x.len(); i++ {
 						model[i] = true

@@ -71,7 +71,7 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	if x.start != c.rcv.nxt {
 		c.stats.outOfOrder++
 	}
-	if x.start != c.rcv.nxt && !c.ahead.fits(x) {
+	if x.start != c.rcv.nxt && !c.ahead.fits(x, int(c.rcv.mss)) {
 		return DropRanges
 	}
 	if !t.engage(c) {
@@ -183,8 +183,8 @@ func (c *Conn) sackBlocks(dst []span, n int) []span {
 	if len(c.ahead) == 0 {
 		return dst
 	}
-	for _, at := range c.recent {
-		if r, ok := c.ahead.covering(at); ok {
+	for i := 0; i < len(c.recent) && len(dst) < n; i++ {
+		if r, ok := c.ahead.covering(c.recent[i]); ok {
 			add(r)
 		}
 	}
