@@ -36,7 +36,8 @@ type bottleneck struct {
 	received  int
 	split     ip.Segmenter
 	data      []byte
-	rest      int // bytes to write; negative: no end
+	rest      int  // bytes to write; negative: no end
+	full      bool // no more can be written before the sender says so
 	check     bool
 }
 
@@ -116,7 +117,9 @@ func (b *bottleneck) step() bool {
 	b.apply()
 	b.flush()
 	for i, t := range b.tables {
-		t.Events()
+		for _, e := range t.Events() {
+			b.full = b.full && e.Kind != EventWritable
+		}
 		if b.check {
 			if err := t.Check(); err != nil {
 				b.Fatalf("end %d: %v", i, err)
@@ -134,9 +137,9 @@ func (b *bottleneck) arrive(t *Table, f flying) {
 	t.Arrive(b.now, &p)
 }
 
-// apply is what the applications do: one writes whenever it can, the other reads.
+// apply is what the applications do: one writes whenever it is told that it can, the other reads.
 func (b *bottleneck) apply() {
-	for b.rest != 0 {
+	for b.rest != 0 && !b.full {
 		k := len(b.data)
 		if b.rest > 0 {
 			k = min(k, b.rest)
@@ -148,9 +151,7 @@ func (b *bottleneck) apply() {
 		if b.rest > 0 {
 			b.rest -= n
 		}
-		if n < k {
-			break
-		}
+		b.full = n < k
 	}
 	for b.receiver != nil {
 		n, err := b.tables[1].Read(b.now, b.receiver, b.data)

@@ -6,8 +6,8 @@ package tcp
 //
 // It has a second sign, the train of HyStart, which RFC 9438, section 4.10, allows as well: acknowledgements that follow each
 // other for half of the round trip are those of a path that is full. Round-trip times tell a round trip later, and of a queue of
-// two round trips the window has by then lost a third. Where both signs agree, CSS ends with the round: "at most" five
-// (RFC 9406, section 4.2) would lose a part of that queue as well.
+// two round trips the window has by then lost a third. Where both signs agree, CSS ends: "at most" five rounds (RFC 9406, section
+// 4.2) would lose a part of that queue as well.
 type hystart struct {
 	started       bool
 	css           bool
@@ -19,7 +19,7 @@ type hystart struct {
 	samples       int
 	fraction      uint32 // of growth in CSS
 
-	began, train micros    // of the round, and when the last acknowledgement of its train came
+	began, train micros    // of the train, and when its last acknowledgement came
 	paced        [2]uint32 // microseconds by which pacing spread the round before, and this one
 }
 
@@ -35,7 +35,7 @@ const (
 
 // The constants of the train, as in Linux (tcp_cubic.c).
 const (
-	trainGap      = 2 * Millisecond // a longer pause between acknowledgements ends it, and so does
+	trainGap      = 2 * Millisecond // a longer pause between acknowledgements begins another, and so does
 	trainGapShare = 8               // of the round trip
 	trainShare    = 2               // of the round trip: as long a train is one of a full path
 	trainSegments = 16              // of the window: a shorter one makes none
@@ -45,7 +45,7 @@ const (
 // There is no limit L for the growth per acknowledgement: with super-packets one acknowledgement is a whole round.
 func (h *hystart) grow(now Time, w *window, a *acknowledged) (n int, over bool) {
 	if !h.started || a.rate.ok && int32(a.rate.prior-h.round) >= 0 {
-		over = h.nextRound(now, a.sampler.delivered)
+		h.nextRound(now, a.sampler.delivered)
 	}
 	h.sample(a, w.mss)
 	if h.trained(now, a) && w.cwnd >= trainSegments*w.mss {
@@ -53,16 +53,16 @@ func (h *hystart) grow(now Time, w *window, a *acknowledged) (n int, over bool) 
 		h.conserve()
 	}
 	if !h.css {
-		return a.bytes, over
+		return a.bytes, false
 	}
 	h.fraction += uint32(a.bytes)
 	n = int(h.fraction / cssGrowthDivisor)
 	h.fraction %= cssGrowthDivisor
-	return n, over
+	return n, h.rounds >= cssRounds
 }
 
 // nextRound begins a round. The round in which CSS began counts.
-func (h *hystart) nextRound(now Time, delivered uint32) (over bool) {
+func (h *hystart) nextRound(now Time, delivered uint32) {
 	if h.started && h.css {
 		h.rounds++
 	}
@@ -70,7 +70,6 @@ func (h *hystart) nextRound(now Time, delivered uint32) (over bool) {
 	h.last, h.current, h.samples = h.current, 0, 0
 	h.began, h.train = now.micros(), now.micros()
 	h.paced[0], h.paced[1] = h.paced[1], 0
-	return h.css && h.rounds >= cssRounds
 }
 
 // sample takes the round-trip time of an acknowledgement. One that answers a super-packet counts as often as the
@@ -107,8 +106,11 @@ func (h *hystart) conserve() {
 // the application spread is no sign of that. The round trip is that of the round before: the handshake's may have been another's,
 // of a proxy on the way.
 func (h *hystart) trained(now Time, a *acknowledged) bool {
-	if a.rate.limited || h.last == 0 || now.micros().sub(h.train) > min(trainGap, h.last/trainGapShare) {
+	if a.rate.limited || h.last == 0 {
 		return false
+	}
+	if now.micros().sub(h.train) > min(trainGap, h.last/trainGapShare) {
+		h.began = now.micros()
 	}
 	h.train = now.micros()
 	return h.train.sub(h.began) > h.last/trainShare+Duration(h.paced[0])*Microsecond

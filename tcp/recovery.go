@@ -56,6 +56,9 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	case !over && fast && c.cc.metered():
 		c.prr.acked(c, d.delivered(c), d.acked > 0 && !more)
 	}
+	if d.sacked > 0 {
+		t.writable(c) // the window may have grown, and the buffer with it, though a hole keeps what is in it
+	}
 }
 
 // findLosses runs the detection that fits the peer, and reports whether it found anything.

@@ -15,7 +15,7 @@ func TestReordering_goodput(t *testing.T) {
 				const seeds = 5
 				sum := 0
 				for seed := range seeds {
-					b := newBottleneckDelay(t, Options{SendBuffer: 4 << 20, ReceiveBuffer: 6 << 20}, 100*Millisecond)
+					b := newBottleneckDelay(t, Options{SendBuffer: 64 << 20, ReceiveBuffer: 32 << 20}, 100*Millisecond)
 					b.dice = random(seed + 1)
 					b.queue, b.late, b.extra = 2_500_000, late, b.delay/parts
 					sum += b.run(6 * Second)
