@@ -132,9 +132,19 @@ func (c *Conn) trip() Duration {
 	return c.rtt.last
 }
 
-// loseAll marks everything that is not sacked as lost, as a retransmission time-out does.
-func (c *Conn) loseAll(now Time) {
+// loseOverdue marks what a retransmission time-out takes for lost: the first segment, and with RACK only what was sent a round trip
+// and the reordering window ago; what left just now can have arrived, for all that is known (RFC 8985, section 6.3).
+func (c *Conn) loseOverdue(now Time) {
+	var young Duration
+	switch {
+	case c.sack && c.rack.rtt != 0:
+		young = c.rack.rtt + c.reorder.window(c)
+	case c.sack:
+		young = c.rtt.srtt // nothing was delivered of this flight
+	}
 	for i := range c.flight.list {
-		c.lose(now, i)
+		if i == 0 || now.Sub(c.flight.list[i].at) >= young {
+			c.lose(now, i)
+		}
 	}
 }

@@ -13,7 +13,7 @@ const (
 // forwardLimit is how much new data leaves: "up to two new (previously unsent) segments" (RFC 5682, section 2.1, step 2b).
 const forwardLimit = 2
 
-// recoverFromTimeout takes everything in flight for lost (RFC 5681, section 3.1). A time-out in a fast recovery does not reduce
+// recoverFromTimeout takes what is in flight for lost (RFC 5681, section 3.1) but for what left just now. A time-out in a fast recovery does not reduce
 // ssthresh a second time for the same flight, as in Linux.
 func (t *Table) recoverFromTimeout(now Time, c *Conn) {
 	t.remembers(c)
@@ -32,7 +32,8 @@ func (t *Table) recoverFromTimeout(now Time, c *Conn) {
 		t.searchOf(c).size = 0 // what a probe would have told is lost with the rest
 	}
 	c.flight.reneged()
-	c.loseAll(now)
+	c.loseOverdue(now)
+	c.cc.set(c.cc.cwnd + uint32(c.flight.pipe)) // what is still under way takes no room from the repair (as Linux, tcp_enter_loss)
 	c.snd.dupAcks, c.away = 0, 0
 	c.tlp = lossProbe{}
 	c.stopTimer(timerReorder)
