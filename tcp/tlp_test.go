@@ -31,6 +31,17 @@ func TestTLP_repeatsTheTail(t *testing.T) {
 	})
 }
 
+// What the probe repeats was sent when there were no SACK blocks to carry.
+func TestTLP_leavesRoomForBlocks(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.inFlight(sacking, 5)
+		c.send(seg{flags: ACK, seq: 101, ack: 1, len: 100})
+		c.want("a hole", seg{flags: ACK, seq: 5001, ack: 1, sacks: []span{{101, 201}}})
+		c.advanceToTimer()
+		c.want("the rest of a segment that is 12 bytes shorter now", seg{flags: ACK | PSH, seq: 4989, ack: 1, len: 12, sacks: []span{{101, 201}}})
+	})
+}
+
 func TestTLP_lostSuperPacket(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.accepted(sacking)

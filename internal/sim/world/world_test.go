@@ -90,6 +90,7 @@ func TestRegressions(t *testing.T) {
 		{3, 4155290, "a false alarm: an old segment with a SYN cookie begins another incarnation, with the same number"},
 		{3, 20005889, "a false alarm: a SYN for a flow in TIME-WAIT, within the same tick of the timestamps, has to come twice"},
 		{3, 20443293, "a false alarm: a listener ends and begins again between two copies of a SYN that waited for a machine asleep"},
+		{3, 30038397, "a loss probe leaves no room for the SACK blocks that it carries: 65,547 bytes on a link of 65,535"},
 		{3, 5104330, "a false alarm: reset by the peer, then the listener that held it for an application ended"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
