@@ -81,7 +81,7 @@ func (t *Table) arriveOvertaken(now Time, c *Conn, s *segment) {
 // a more careful variant that re-arms the RTO timer on each retransmission that is sent during recovery MAY be used" (RFC
 // 6675, section 6); as Linux, we do so when something proves that the path still delivers what was sent before.
 func (c *Conn) repairUnderWay(d *delivery) bool {
-	return c.recovery.kind == recoverFast && d.hasRTT && d.newest < c.flight.list[0].at
+	return c.recovery.kind == recoverFast && d.hasRTT && d.newest < c.flight.first().at
 }
 
 // updateWindow takes the send window: RFC 9293, section 3.10.7.4. It returns whether the window is another than before.

@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -229,6 +230,60 @@ func BenchmarkWorstSegments(b *testing.B) {
 			r.flush()
 		}
 	})
+}
+
+// BenchmarkWorstAcks is the cost of acknowledgements that cut a flight of 8 MiB into as many pieces as they can: each brings one
+// SACK block of one segment, or of one byte, somewhere in it. What it makes leave again is part of the cost.
+func BenchmarkWorstAcks(b *testing.B) {
+	const holes = 2880
+	for _, size := range []int{1448, 1} {
+		b.Run(fmt.Sprintf("a block of %d", size), func(b *testing.B) {
+			r := newRigWith(b, peerFlows[0], true, Options{SendBuffer: 4 * holes * 1448})
+			var w optionWriter
+			w.timestamps(1, 0)
+			w.sack([]span{{1, 2}})
+			r.build(peerFlows[0], ACK, 1, 1, w.bytes(), 0)
+			at := len(r.packet.Payload) - 8
+			pieces := 0
+			for i := 0; b.Loop(); i++ {
+				if i%holes == 0 {
+					b.StopTimer()
+					r.refill(b, 2*holes*1448)
+					b.StartTimer()
+				}
+				start := r.conn.snd.una.Add((i*1009%holes*2 + 1) * 1448)
+				binary.BigEndian.PutUint32(r.packet.Payload[at:], uint32(start))
+				binary.BigEndian.PutUint32(r.packet.Payload[at+4:], uint32(start.Add(size)))
+				r.now = r.now.Add(10 * Microsecond)
+				r.put(r.conn.rcv.nxt, r.conn.snd.una)
+				r.table.Arrive(r.now, &r.packet)
+				r.flush()
+				pieces = max(pieces, int(r.conn.flight.n))
+			}
+			b.ReportMetric(float64(pieces), "pieces")
+		})
+	}
+}
+
+// refill has all acknowledged that is under way, and n more bytes on their way.
+func (r *rig) refill(tb testing.TB, n int) {
+	tb.Helper()
+	binary.BigEndian.PutUint32(r.packet.Payload[len(r.packet.Payload)-4:], 0) // an empty block
+	for r.conn.snd.una != r.conn.snd.nxt {
+		r.step()
+		r.put(r.conn.rcv.nxt, r.conn.snd.nxt)
+		r.deliver(tb)
+	}
+	r.conn.cc.set(uint32(2 * n))
+	for n > 0 {
+		k, err := r.table.Write(r.now, r.conn, r.buf[:min(len(r.buf), n)])
+		if k == 0 {
+			tb.Fatal(err)
+		}
+		n -= k
+		r.flush()
+		r.step()
+	}
 }
 
 // life is a connection from SYN to TIME-WAIT, both ends, with a request and an answer.

@@ -42,8 +42,8 @@ const keptRecords = 64
 // longLists returns the bytes of the lists of b that are longer than one that stays with its record: a peer that acknowledges
 // every other segment makes them grow.
 func (b *busy) longLists() (n uint32) {
-	if k := cap(b.flight.list); k > keptRecords {
-		n += uint32(k * int(unsafe.Sizeof(sent{})))
+	if b.flight.room > keptRecords {
+		n += uint32(b.flight.bytes())
 	}
 	if k := cap(b.ahead); k > keptRecords {
 		n += uint32(k * int(unsafe.Sizeof(span{})))
@@ -110,15 +110,12 @@ func (t *Table) disengage(c *Conn) {
 	if b.lists != 0 {
 		t.chargeLists(b, 0)
 	}
-	sent, ahead := b.flight.list[:0], b.ahead[:0]
-	if cap(sent) > keptRecords {
-		sent = nil
-	}
+	kept, ahead := b.flight.kept(), b.ahead[:0]
 	if cap(ahead) > keptRecords {
 		ahead = nil
 	}
 	i := b.index
-	*b = busy{flight: flight{list: sent}, ahead: ahead}
+	*b = busy{flight: flight{stretches: kept}, ahead: ahead}
 	t.busies.put(i)
 }
 

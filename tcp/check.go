@@ -363,11 +363,11 @@ func (c *checker) sender(conn *Conn) {
 func (c *checker) flight(conn *Conn) {
 	f := &conn.flight
 	at, sum := conn.snd.una, flight{}
-	for i := range f.list {
-		r := &f.list[i]
+	for p := (place{}); f.has(p); p = f.next(p) {
+		r := f.at(p)
 		c.require(r.start == at && r.start.Less(r.end), "%v: flight has [%d, %d) at %d", &conn.flow, r.start, r.end, at)
 		c.require(r.fate&(sacked|lost) != sacked|lost, "%v: [%d, %d) is sacked and lost", &conn.flow, r.start, r.end)
-		sum.account(r, 1)
+		sum.tally(r, 1)
 		at = r.end
 	}
 	if synchronized.has(conn.state) || conn.fast&fastPassive != 0 {
@@ -375,8 +375,29 @@ func (c *checker) flight(conn *Conn) {
 	} else {
 		c.require(f.empty(), "%v: a flight in %v", &conn.flow, conn.state)
 	}
-	c.require(sum.pipe == f.pipe && sum.sacked == f.sacked && sum.lost == f.lost,
+	c.require(sum.pipe == f.pipe && sum.sacked == f.sacked && sum.lost == f.lost && sum.again == f.again,
 		"%v: pipe %d, sacked %d, lost %d, counted %d, %d, %d", &conn.flow, sum.pipe, sum.sacked, sum.lost, f.pipe, f.sacked, f.lost)
+	c.blocks(conn)
+}
+
+// blocks: what they tell of their records is true, and no memory is forgotten.
+func (c *checker) blocks(conn *Conn) {
+	f := &conn.flight
+	n := 0
+	for k := range f.blocks {
+		b := f.blocks[k]
+		n += len(b.list)
+		d := b
+		d.recount()
+		c.require(len(b.list) > 0 && len(b.list) <= blockRecords && b.open == d.open && b.lost == d.lost &&
+			(b.stale || d.open == 0 || b.oldest == d.oldest && b.newest == d.newest), "%v: block %d of the flight says %d open, %d lost, sent %d to %d; it is %d, %d, %d to %d",
+			&conn.flow, k, b.open, b.lost, b.oldest, b.newest, d.open, d.lost, d.oldest, d.newest)
+	}
+	room := 0
+	for _, b := range f.blocks[:cap(f.blocks)] {
+		room += len(b.room)
+	}
+	c.require(n == int(f.n) && room == int(f.room), "%v: the flight has %d records and room for %d, counted %d and %d", &conn.flow, n, room, f.n, f.room)
 }
 
 // recovery: what is kept about a repair fits to whether there is one.

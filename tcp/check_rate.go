@@ -17,8 +17,8 @@ func (c *checker) bbrs() {
 // rate: what was known when a stretch left is not more than what is known now, and the model is within its bounds.
 func (c *checker) rate(conn *Conn) {
 	f, r, b := conn.flow, &conn.rate, conn.cc.bbr
-	for i := range conn.flight.list {
-		s := &conn.flight.list[i]
+	for p := (place{}); conn.flight.has(p); p = conn.flight.next(p) {
+		s := conn.flight.at(p)
 		c.require(int32(r.delivered-s.mark.delivered) >= 0 && int32(r.lost-s.mark.lost) >= 0,
 			"%v: [%d, %d) left with %d delivered and %d lost, now there are %d and %d", f, s.start, s.end,
 			s.mark.delivered, s.mark.lost, r.delivered, r.lost)

@@ -109,13 +109,13 @@ func (w *window) set(cwnd uint32) { w.cwnd = min(max(cwnd, w.mss), maxCwnd) }
 // metered tells whether PRR sizes the window in a fast recovery: a model goes on as before.
 func (w *window) metered() bool { return w.bbr == nil }
 
-// lose marks record i of the flight as lost and tells congestion control.
-func (c *Conn) lose(now Time, i int) {
-	s := &c.flight.list[i]
+// lose marks the record of the flight at p as lost and tells congestion control.
+func (c *Conn) lose(now Time, p place) {
+	s := c.flight.at(p)
 	if s.fate&(sacked|lost) != 0 {
 		return
 	}
-	c.flight.lose(i)
+	c.flight.lose(p)
 	c.rate.lost += uint32(s.len())
 	c.cc.control().lost(now, &c.cc, loss{
 		start: s.start, end: s.end, inflight: s.mark.inflight, since: c.rate.lost - s.mark.lost, delivered: c.rate.delivered,
@@ -142,9 +142,9 @@ func (c *Conn) loseOverdue(now Time) {
 	case c.sack:
 		young = c.rtt.srtt // nothing was delivered of this flight
 	}
-	for i := range c.flight.list {
-		if i == 0 || now.Sub(c.flight.list[i].at) >= young {
-			c.lose(now, i)
+	for p := (place{}); c.flight.has(p); p = c.flight.next(p) {
+		if p == (place{}) || now.Sub(c.flight.at(p).at) >= young {
+			c.lose(now, p)
 		}
 	}
 }

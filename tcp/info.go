@@ -90,7 +90,7 @@ func (t *Table) Info(now Time, c *Conn) Info {
 		SndScale: int(c.snd.scale), RcvScale: int(c.rcv.scale), Timestamps: c.timestamps, SACK: c.sack,
 		InRecovery: c.recovery.kind != recoverNone, SynData: c.fast&fastData != 0,
 		Unread: int(c.rcv.buf.len), Unsent: max(c.unsent(), 0), Unacked: c.snd.nxt.Sub(c.snd.una), Pipe: f.pipe,
-		Sacked: f.sacked, Lost: f.lost, SendBuffer: c.sendLimit(), ReceiveBuf: int(c.rcv.limit),
+		Sacked: f.sacked, Lost: int(f.lost), SendBuffer: c.sendLimit(), ReceiveBuf: int(c.rcv.limit),
 		BytesSent: st.bytesSent, BytesAcked: st.bytesAcked, BytesReceived: st.bytesReceived,
 		BytesRetransmitted: st.bytesRetransmitted, SegmentsIn: st.segmentsIn, SegmentsOut: st.segmentsOut,
 		Retransmits: uint64(st.retransmits), Timeouts: uint64(st.timeouts), DSACKs: uint64(st.dsacks),
@@ -138,8 +138,8 @@ func (t *Table) describe(now Time, c *Conn, i *Info) {
 	i.OutOfOrderIn, i.Reorderings = uint64(st.outOfOrder), uint64(st.reordered)
 	i.Delivered = st.bytesAcked + uint64(c.flight.sacked)
 	i.PeerMSS, i.AdvertisedMSS = int(c.rcv.mss), int(t.ourMSS(&c.flow))
-	for k := range c.flight.list {
-		if s := &c.flight.list[k]; s.fate&retransmitted != 0 && s.fate&lost == 0 {
+	for p := (place{}); c.flight.has(p); p = c.flight.next(p) {
+		if s := c.flight.at(p); s.fate&retransmitted != 0 && s.fate&lost == 0 {
 			i.Retransmitted += s.len()
 		}
 	}

@@ -220,7 +220,7 @@ func TestAttack_E07_scoreboardIsBounded(t *testing.T) {
 			}
 		}
 		c.check()
-		if n := len(c.conn.flight.list); n > 2*minFlight+2 {
+		if n := int(c.conn.flight.n); n > 2*minFlight+2 {
 			c.Errorf("%d records", n)
 		}
 		c.send(seg{flags: ACK, seq: 1, ack: 100_001})

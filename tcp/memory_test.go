@@ -137,7 +137,7 @@ func TestMemory_longListsAreCharged(t *testing.T) {
 			for at := 1 + mss; at+mss < c.conn.snd.nxt.Sub(c.iss); at += 2 * mss {
 				c.send(seg{flags: ACK, seq: 1, ack: 1, win: 65535, sacks: []span{{Seq(at), Seq(at + mss)}}})
 			}
-			records := len(c.conn.flight.list)
+			records := int(c.conn.flight.n)
 			if least := records * int(unsafe.Sizeof(sent{})); records <= keptRecords || c.memory.used-short < least {
 				c.Errorf("%d bytes more are charged for %d records, want %d", c.memory.used-short, records, least)
 			}

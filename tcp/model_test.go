@@ -154,22 +154,24 @@ func checkRanges(t *testing.T, seed int, set ranges, model []bool, base Seq, low
 
 // flight against an array with the fate of each byte.
 func TestFlight_againstASlice(t *testing.T) {
+	blocks := 0
 	for seed := range 30 {
 		r := random(seed)
 		una := starts[seed%len(starts)]
 		nxt, now := una, Time(1)
 		var f flight
 		var model []fate
-		for range 400 {
+		for range 1500 {
 			now++
+			blocks = max(blocks, len(f.blocks))
 			switch r.below(7) {
 			case 0, 1:
-				n := int(r.below(3000)) + 1
+				n := int(r.below(100)) + 1
 				f.push(span{nxt, nxt.Add(n)}, now, 0)
 				nxt = nxt.Add(n)
 				model = append(model, make([]fate, n)...)
 			case 2:
-				n := int(r.below(int64(len(model) + 1)))
+				n := int(r.below(int64(min(len(model), 200) + 1)))
 				fresh := 0
 				f.ack(una.Add(n), func(s *sent) { fresh += s.len() })
 				for _, x := range model[:n] {
@@ -183,7 +185,7 @@ func TestFlight_againstASlice(t *testing.T) {
 				una, model = una.Add(n), model[n:]
 			case 3, 4:
 				a := int(r.below(int64(len(model) + 1)))
-				b := a + int(r.below(int64(len(model)-a+1)))
+				b := a + int(r.below(int64(min(len(model)-a, 150)+1)))
 				if a == b {
 					continue
 				}
@@ -192,10 +194,11 @@ func TestFlight_againstASlice(t *testing.T) {
 					model[i] = model[i]&^lost | sacked
 				}
 			case 5:
-				if len(f.list) > 0 {
-					i := int(r.below(int64(len(f.list))))
-					f.lose(i)
-					x := f.list[i]
+				if !f.empty() {
+					k := int(r.below(int64(len(f.blocks))))
+					p := place{k, int(r.below(int64(len(f.blocks[k].list))))}
+					f.lose(p)
+					x := f.at(p)
 					for k := x.start.Sub(una); k < x.end.Sub(una); k++ {
 						if model[k]&sacked == 0 {
 							model[k] |= lost
@@ -203,10 +206,10 @@ func TestFlight_againstASlice(t *testing.T) {
 					}
 				}
 			case 6:
-				if i, ok := f.firstLost(); ok {
-					x := span{f.list[i].start, f.list[i].end}
+				if p, ok := f.firstLost(); ok {
+					x := span{f.at(p).start, f.at(p).end}
 					x.end = x.start.Add(int(r.below(int64(x.len()))) + 1)
-					f.resent(i, x, now)
+					f.resent(p, x, now)
 					for k := x.start.Sub(una); k < x.end.Sub(una); k++ {
 						model[k] = model[k]&^lost | retransmitted
 					}
@@ -215,23 +218,34 @@ func TestFlight_againstASlice(t *testing.T) {
 			checkFlight(t, seed, &f, model, una, nxt)
 		}
 	}
+	if blocks < 3 {
+		t.Errorf("at most %d blocks: what goes from one to another is not shown", blocks)
+	}
 }
 
 func checkFlight(t *testing.T, seed int, f *flight, model []fate, una, nxt Seq) {
 	t.Helper()
 	sum, at := flight{}, una
-	for i := range f.list {
-		s := &f.list[i]
+	for p := (place{}); f.has(p); p = f.next(p) {
+		s := f.at(p)
 		if s.start != at || s.len() <= 0 {
-			t.Fatalf("seed %d: record %d is [%d, %d), at %d", seed, i, s.start, s.end, at)
+			t.Fatalf("seed %d: record %v is [%d, %d), at %d", seed, p, s.start, s.end, at)
 		}
 		for k := s.start.Sub(una); k < s.end.Sub(una); k++ {
 			if (model[k]^s.fate)&(sacked|lost) != 0 {
 				t.Fatalf("seed %d: byte %d is %b, want %b", seed, k, s.fate, model[k])
 			}
 		}
-		sum.account(s, 1)
+		sum.tally(s, 1)
 		at = s.end
+	}
+	for k, b := range f.blocks {
+		d := b
+		d.recount()
+		if len(b.list) == 0 || b.open != d.open || b.lost != d.lost || !b.stale && d.open > 0 && (b.oldest != d.oldest || b.newest != d.newest) {
+			t.Fatalf("seed %d: block %d says %d open, %d lost, sent %d to %d; it is %d, %d, %d to %d",
+				seed, k, b.open, b.lost, b.oldest, b.newest, d.open, d.lost, d.oldest, d.newest)
+		}
 	}
 	if at != nxt || sum.pipe != f.pipe || sum.sacked != f.sacked || sum.lost != f.lost {
 		t.Fatalf("seed %d: ends at %d of %d; pipe %d/%d, sacked %d/%d, lost %d/%d",
@@ -246,10 +260,10 @@ func TestFlight_keepsTimes(t *testing.T) {
 		for i := range 6000 {
 			f.push(span{Seq(i * x.size), Seq((i + 1) * x.size)}, Time(i), 0)
 		}
-		if n := len(f.list); n != x.records {
-			t.Errorf("%d records for 6000 pieces of %d bytes, want %d", n, x.size, x.records)
+		if int(f.n) != x.records {
+			t.Errorf("%d records for 6000 pieces of %d bytes, want %d", f.n, x.size, x.records)
 		}
-		if s := f.list[minFlight-2]; s.at != minFlight-2 {
+		if s := f.at(f.search(Seq((minFlight - 2) * x.size))); s.at != minFlight-2 {
 			t.Errorf("%d was sent at %d", minFlight-2, s.at)
 		}
 	}

@@ -120,7 +120,7 @@ func (t *Table) suspectBlackHole(now Time, c *Conn) {
 		return
 	}
 	base := c.baseMTU()
-	if int(c.pathMTU) <= base || c.flight.list[0].len() <= base-c.headers() {
+	if int(c.pathMTU) <= base || c.flight.first().len() <= base-c.headers() {
 		return
 	}
 	t.counters.BlackHoles++
@@ -197,10 +197,10 @@ func (t *Table) probeArrived(c *Conn) {
 	c.setPathMTU(s.low)
 }
 
-// probeVanished takes the loss of a probe, record i: it was too big, which is no congestion (RFC 4821, section 7.6.2). Its data
+// probeVanished takes the loss of a probe, the record at p: it was too big, which is no congestion (RFC 4821, section 7.6.2). Its data
 // is sent again in segments that pass. During a recovery its loss says nothing: probeVanished reports false.
-func (t *Table) probeVanished(c *Conn, i int) bool {
-	r := &c.flight.list[i]
+func (t *Table) probeVanished(c *Conn, p place) bool {
+	r := c.flight.at(p)
 	if r.fate&probing == 0 {
 		return false
 	}
@@ -211,7 +211,7 @@ func (t *Table) probeVanished(c *Conn, i int) bool {
 		return false
 	}
 	s.high = min(s.high, size-1)
-	c.flight.lose(i)
+	c.flight.lose(p)
 	c.recovery.first = true
 	t.counters.MTUProbesLost++
 	t.want(c)

@@ -155,7 +155,7 @@ func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 		floor = minPathMTU6
 	}
 	if mtu == 0 {
-		if i := c.flight.search(quoted); i < len(c.flight.list) && t.probeVanished(c, i) {
+		if p := c.flight.search(quoted); c.flight.has(p) && t.probeVanished(c, p) {
 			return DropNone // what passes, the search knows better
 		}
 		mtu = plateau(min(int(c.pathMTU), int(c.snd.mss)+c.headers()))
@@ -182,9 +182,9 @@ func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 	t.counters.PathMTUReduced++
 	if int(c.snd.mss) < old {
 		f := &c.flight
-		for i := range f.list {
-			if f.list[i].len() > int(c.snd.mss) {
-				f.lose(i)
+		for p := (place{}); f.has(p); p = f.next(p) {
+			if f.at(p).len() > int(c.snd.mss) {
+				f.lose(p)
 			}
 		}
 		t.want(c)
@@ -196,8 +196,8 @@ func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 // (attack class C01).
 func (c *Conn) sentMore(quoted Seq, mtu int) bool {
 	f := &c.flight
-	i := f.search(quoted)
-	return i < len(f.list) && f.list[i].len() > mtu-c.headers()
+	p := f.search(quoted)
+	return f.has(p) && f.at(p).len() > mtu-c.headers()
 }
 
 // headers is how long IP and TCP header of a segment without SACK blocks are.

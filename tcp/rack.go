@@ -76,34 +76,55 @@ func (t *Table) detectLoss(now Time, c *Conn) bool {
 	if !c.sack || f.sacked == 0 && c.recovery.kind == recoverNone || f.empty() {
 		return false
 	}
-	reo := c.reorder.window(c)
+	after := r.rtt + c.reorder.window(c)
 	var wait Duration
 	found := false
-	for i := range f.list {
-		s := &f.list[i]
-		if s.fate&(sacked|lost) != 0 {
+	for k := range f.blocks {
+		b := &f.blocks[k]
+		if b.open == 0 {
 			continue
 		}
-		if s.at > r.sent || s.at == r.sent && r.end.LessEq(s.start) {
-			if s.fate&retransmitted == 0 {
+		b.refresh()
+		if b.oldest > r.sent {
+			if f.again == 0 {
 				break // what follows was sent later still
 			}
 			continue
 		}
-		if left := s.at.Add(r.rtt + reo).Sub(now); left <= 0 {
-			if t.probeVanished(c, i) {
-				continue
-			}
-			c.lose(now, i)
-			found = true
-		} else {
-			wait = max(wait, left)
+		left := b.newest.Add(after).Sub(now)
+		if b.newest >= r.sent || b.oldest.Add(after) <= now {
+			var lost bool
+			left, lost = t.loseOfBlock(now, c, k, after)
+			found = found || lost
 		}
+		wait = max(wait, left)
 	}
 	if wait > 0 {
 		t.setTimer(c, timerReorder, now.Add(wait))
 	}
 	return found
+}
+
+// loseOfBlock marks what of block k was sent earlier than what has arrived, and so long before: after. It returns the time after
+// which the rest of that will be lost, too, and whether it marked anything.
+func (t *Table) loseOfBlock(now Time, c *Conn, k int, after Duration) (wait Duration, found bool) {
+	r := &c.rack
+	list := c.flight.blocks[k].list
+	for i := range list {
+		s := &list[i]
+		if s.fate&(sacked|lost) != 0 || s.at > r.sent || s.at == r.sent && r.end.LessEq(s.start) {
+			continue
+		}
+		p := place{k, i}
+		switch left := s.at.Add(after).Sub(now); {
+		case left > 0:
+			wait = max(wait, left)
+		case !t.probeVanished(c, p):
+			c.lose(now, p)
+			found = true
+		}
+	}
+	return wait, found
 }
 
 // reorderTimeout: what waited for the reordering window has not come.

@@ -89,14 +89,14 @@ func (t *Table) detectLossByDuplicates(now Time, c *Conn, d *delivery) bool {
 	if !partial && !third {
 		return false
 	}
-	if third && t.probeVanished(c, 0) {
+	if third && t.probeVanished(c, place{}) {
 		return false
 	}
 	if third {
 		c.leftNetwork()
 	}
-	f.split(0, c.snd.una.Add(int(c.snd.mss)))
-	c.lose(now, 0)
+	f.split(place{}, c.snd.una.Add(int(c.snd.mss)))
+	c.lose(now, place{})
 	c.recovery.first = true
 	return true
 }

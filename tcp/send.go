@@ -22,9 +22,9 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 			return true
 		}
 	}
-	if i, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.list[i].len()) {
+	if p, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.at(p).len()) {
 		if c.release <= now {
-			t.emitLost(now, c, i, out)
+			t.emitLost(now, c, p, out)
 			return true
 		}
 		t.hold(c)
@@ -214,9 +214,8 @@ func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, mss int, as fate, ou
 		c.snd.finSent = true
 	}
 	c.snd.nxt = x.end
-	f := &c.flight
-	f.push(x, now, as)
-	c.rate.mark(now, &f.list[len(f.list)-1], x.len(), c.inflight())
+	s := c.flight.push(x, now, as)
+	c.rate.mark(now, s, x.len(), c.inflight())
 	c.pace(now, n)
 	c.prr.out += n
 	c.force = false
@@ -230,8 +229,8 @@ func (t *Table) emitNew(now Time, c *Conn, n int, fin bool, mss int, as fate, ou
 }
 
 // emitLost sends the first lost stretch again, as much of it as a super-packet takes.
-func (t *Table) emitLost(now Time, c *Conn, i int, out *ip.Outgoing) {
-	s := c.flight.list[i]
+func (t *Table) emitLost(now Time, c *Conn, p place, out *ip.Outgoing) {
+	s := c.flight.at(p)
 	mss := int(c.segmentPayload())
 	room := max(c.cwndRoom()/mss*mss, mss)
 	x := span{s.start, s.end}
@@ -239,19 +238,19 @@ func (t *Table) emitLost(now Time, c *Conn, i int, out *ip.Outgoing) {
 		x.end = x.start.Add(most)
 	}
 	c.recovery.first = false
-	t.resend(now, c, i, x, out)
+	t.resend(now, c, p, x, out)
 }
 
-// resend sends x, the beginning of record i of the flight, again.
-func (t *Table) resend(now Time, c *Conn, i int, x span, out *ip.Outgoing) {
+// resend sends x, the beginning of the record of the flight at p, again.
+func (t *Table) resend(now Time, c *Conn, p place, x span, out *ip.Outgoing) {
 	mss := int(c.segmentPayload())
 	fin := c.snd.finSent && x.end == c.snd.nxt
 	data := x
 	if fin {
 		data.end--
 	}
-	c.flight.resent(i, x, now)
-	c.rate.mark(now, &c.flight.list[i], x.len(), c.inflight())
+	s := c.flight.resent(p, x, now)
+	c.rate.mark(now, s, x.len(), c.inflight())
 	c.pace(now, data.len())
 	c.prr.out += data.len()
 	c.undo.resent(now, c, x.len())

@@ -72,9 +72,9 @@ func (t *Table) emitProbe(now Time, c *Conn, out *ip.Outgoing) bool {
 		t.emitNew(now, c, n, c.snd.fin && n == c.unsent() && n < c.snd.windowRoom(), int(c.segmentPayload()), 0, out)
 	} else {
 		c.tlp.again = true
-		i := c.flight.isolateLast(int(c.segmentPayload()), c.snd.finSent)
-		s := c.flight.list[i]
-		t.resend(now, c, i, span{s.start, s.end}, out)
+		p := c.flight.isolateLast(int(c.segmentPayload()), c.snd.finSent)
+		s := c.flight.at(p)
+		t.resend(now, c, p, span{s.start, s.end}, out)
 	}
 	c.tlp.end = c.snd.nxt
 	return true
