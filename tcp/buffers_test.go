@@ -137,3 +137,14 @@ func TestReceive_bufferShrinksBeforeAStandingQueue(t *testing.T) {
 		}
 	})
 }
+
+// Who only receives knows the round trip of the handshake, and that may be of a proxy nearer by: timestamps tell the other.
+// Without, a buffer that is measured every 20 ms of a path of 100 ms grew to a fifth of what the path holds.
+func TestReceive_bufferFollowsALongerPath(t *testing.T) {
+	b := newBottleneck(t, Options{Congestion: BBR, SendBuffer: 64 << 20, ReceiveBuffer: 32 << 20})
+	b.delay, b.queue = 100*Millisecond, 2_500_000
+	b.run(3 * Second)
+	if n := b.run(Second); n < 11_000_000 {
+		t.Errorf("%d bytes in the fourth second of 12,500,000, the receive buffer is %d", n, b.receiver.rcv.limit)
+	}
+}

@@ -107,8 +107,9 @@ type receiver struct {
 	size    uint16 // of its latest segment
 	quick   uint8  // acknowledgements that are not delayed
 
-	interactive bool // our data answers theirs, and takes acknowledgements along
-	dataAt      Time // of the latest segment with data; 0: none
+	interactive bool   // our data answers theirs, and takes acknowledgements along
+	trip        uint16 // ms: the shortest round trip since measured, as timestamps tell it; 0: none
+	dataAt      Time   // of the latest segment with data; 0: none
 
 	copied   uint32 // bytes the application took since measured
 	up       Seq    // RCV.UP: the number behind the last urgent byte

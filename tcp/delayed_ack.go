@@ -25,6 +25,21 @@ func (c *Conn) dataArrived(now Time, s *segment) {
 		r.mss = unit
 	}
 	r.size = unit
+	if unit >= r.mss && c.timestamps && s.opts.hasTimestamps && s.opts.tsEcr != 0 {
+		c.measureAsReceiver(now, s.opts.tsEcr)
+	}
+}
+
+// measureAsReceiver measures the round trip of who only receives: the peer's data echoes the timestamp of our latest
+// acknowledgement (as Linux, tcp_rcv_rtt_measure_ts). What the peer waited for its application makes some of them too long, never
+// too short; the shortest counts.
+func (c *Conn) measureAsReceiver(now Time, echo uint32) {
+	if ms := c.tsNow(now) - echo; ms < 1<<16 {
+		ms := max(uint16(ms), 1)
+		if r := &c.rcv; r.trip == 0 || ms < r.trip {
+			r.trip = ms
+		}
+	}
 }
 
 // minFullSegment: smaller ones are taken for full only when nothing larger was seen.

@@ -297,7 +297,7 @@ func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	c.rcv.copied += uint32(n)
 	elapsed := now.Sub(c.rcv.measured)
 	held := t.standing || t.cfg.Memory.Pressure()
-	if elapsed < max(c.rtt.srtt, Millisecond) && (held || c.rcv.copied < c.rcv.limit) {
+	if elapsed < c.receivingTrip() && (held || c.rcv.copied < c.rcv.limit) {
 		return
 	}
 	// What the path itself needs stays: four times what came in its own round trip, without the queue.
@@ -319,8 +319,17 @@ func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	c.newMeasure(now)
 }
 
+// receivingTrip is how long a round trip is for who receives. Without timestamps a pure receiver knows the handshake's only.
+func (c *Conn) receivingTrip() Duration {
+	d := c.rtt.srtt
+	if c.rcv.trip != 0 {
+		d = Duration(c.rcv.trip) * Millisecond
+	}
+	return max(d, Millisecond)
+}
+
 func (c *Conn) newMeasure(now Time) {
-	c.rcv.copied, c.rcv.measured = 0, now
+	c.rcv.copied, c.rcv.measured, c.rcv.trip = 0, now, 0
 	if c.came != 0 { // else the record may be the empty one that is shared
 		c.came = 0
 	}
