@@ -10,8 +10,8 @@ const (
 	// burst is what is sent of one shard before somebody looks for arrivals again: a few super-packets. Small exchanges do not
 	// wait behind more than that.
 	burst = 256 << 10
-	// guestAfter is how much an application must have sent for it to look for arrivals: less is no burden on others.
-	guestAfter = 32 << 10
+	// guestAfter is how much applications must have sent for one of them to look for arrivals: less is no burden on others.
+	guestAfter = 128 << 10
 )
 
 // leave ends a section: segments go out, the timer follows, and once the lock is free, those who waited wake. One at a time
@@ -26,10 +26,15 @@ func (sh *shard) leave(now tcp.Time) {
 			more, sent, now = sh.sendBurst(now)
 		}
 		more = more || sh.calls.len() > 0
+		sh.unread += sent
+		look := sh.unread >= guestAfter
+		if look {
+			sh.unread = 0
+		}
 		sh.settle(now, &w)
 		sh.mu.Unlock()
 		w.send()
-		if sent >= guestAfter {
+		if look {
 			sh.stack.guests[sh.queue()].read()
 		}
 		if !more {
