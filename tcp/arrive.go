@@ -165,12 +165,14 @@ func (t *Table) challenges(at Time, c *Conn) {
 }
 
 // challengeReset challenges a RST, later if one was sent just before: who gave up while its data was lost sends one RST, and is
-// silent from then on unless it is asked.
+// silent from then on unless it is asked. Another segment may leave before that and take the challenge along: the next RST books
+// no time beyond two intervals then, or forged ones would buy silence towards everybody else, keep-alives too.
 func (t *Table) challengeReset(now Time, c *Conn) {
 	t.challenge(now, c)
 	if !c.ackNow && c.deadlines[timerDelayedAck] == 0 {
 		t.setTimer(c, timerDelayedAck, c.challenged)
 		t.challenges(c.challenged, c)
+		c.challenged = min(c.challenged, now.Add(2*invalidInterval))
 	}
 }
 

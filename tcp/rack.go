@@ -119,6 +119,8 @@ func (t *Table) loseOfBlock(now Time, c *Conn, k int, after Duration) (wait Dura
 		switch left := s.at.Add(after).Sub(now); {
 		case left > 0:
 			wait = max(wait, left)
+		case s.at == now: // a clock that stands takes no time for a round trip, and whatever leaves would be lost at once, for ever
+			wait = max(wait, Microsecond)
 		case !t.probeVanished(c, p):
 			c.lose(now, p)
 			found = true

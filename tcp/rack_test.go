@@ -61,6 +61,30 @@ func TestRACK_windowShrinksAfter16Recoveries(t *testing.T) {
 	})
 }
 
+// Where a clock of 10 ms stands, a round trip takes no time, and each repair was lost in the same instant: 1.8 million packets in half
+// a second.
+func TestRACK_clockThatStands(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(sacking)
+		c.conn.rtt = rttEstimator{srtt: Microsecond, min: Microsecond}
+		for range 5 {
+			c.write(c.conn.snd.nxt.Sub(c.iss), 1000)
+		}
+		c.discard()
+		c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{4001, 5001}}})
+		c.wantIdle("nothing that left in this instant is lost")
+		c.advance(Millisecond)
+		c.want("it is a tick later", seg{flags: ACK, seq: 1, ack: 1, len: 1000})
+		n := len(c.inbox)
+		c.discard()
+		c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1, 1001}, {4001, 5001}}})
+		c.send(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{3001, 5001}}})
+		if again := len(c.inbox); n+again > 3 {
+			c.Errorf("%d and %d repairs of three segments", n, again)
+		}
+	})
+}
+
 // The acknowledgement of the original comes right after the retransmission: it says nothing of what was sent in between.
 func TestRACK_originalOfARetransmission(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {

@@ -36,6 +36,24 @@ func TestAttack_E01_onlyTheExactResetResets(t *testing.T) {
 	}
 }
 
+// Forged resets between segments of ours book challenges, and each segment takes the booked one along: that was silence for as many
+// half seconds as there were resets, and a keep-alive that nobody answers ends the other side.
+func TestAttack_E04_resetsBuyNoSilence(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(sacking)
+		for i := range 100 {
+			c.send(seg{flags: RST, seq: 100})
+			c.write(1+i, 1)
+			c.send(seg{flags: ACK, seq: 1, ack: 2 + i})
+		}
+		c.discard()
+		c.advance(2*invalidInterval + invalidInterval/4)
+		c.discard()
+		c.send(seg{flags: ACK, seq: 0, ack: 101})
+		c.want("a keep-alive a second later is answered", seg{flags: ACK, seq: 101, ack: 1})
+	})
+}
+
 // Who gave up while its data was lost sends one RST, and it is not at RCV.NXT. It is asked even if another challenge went before.
 func TestReset_isChallengedLateRatherThanNever(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {

@@ -102,8 +102,15 @@ func (p *pair) checkError(a *app) {
 	}
 }
 
-// timedOut: the connection has failed, and the application may not have noticed yet.
-func (a *app) timedOut() bool { return a.conn != nil && !a.over && a.conn.Err() == tcp.ErrTimeout }
+// timedOut: the connection has failed, and the application may not have noticed yet. Where a router has said why nobody answers,
+// that is the reason.
+func (a *app) timedOut() bool {
+	if a.conn == nil || a.over {
+		return false
+	}
+	err := a.conn.Err()
+	return err == tcp.ErrTimeout || err == tcp.ErrUnreachable
+}
 
 // patience is how long nothing may move while the link delivers. Retransmission backs off to two minutes.
 const patience = 15 * tcp.Minute

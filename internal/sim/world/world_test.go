@@ -91,6 +91,9 @@ func TestRegressions(t *testing.T) {
 		{3, 20005889, "a false alarm: a SYN for a flow in TIME-WAIT, within the same tick of the timestamps, has to come twice"},
 		{3, 20443293, "a false alarm: a listener ends and begins again between two copies of a SYN that waited for a machine asleep"},
 		{3, 30038397, "a loss probe leaves no room for the SACK blocks that it carries: 65,547 bytes on a link of 65,535"},
+		{3, 40012237, "forged resets between segments of ours book challenges far ahead, and a keep-alive is answered no more"},
+		{3, 40021260, "within a tick of a coarse clock each repair is taken for lost at once, without end"},
+		{3, 40076904, "a false alarm: reset by a peer that gave up with a router's reason, and whose application had not looked"},
 		{3, 5104330, "a false alarm: reset by the peer, then the listener that held it for an application ended"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
