@@ -34,7 +34,7 @@ type shard struct {
 	reports   map[*Conn]chan struct{} // of those that asked
 
 	sending bool       // somebody sends, and takes along what others leave
-	unread  int        // bytes sent since somebody has looked for arrivals
+	unread  int        // bytes that applications sent since one of them looked for arrivals
 	serving bool       // a reader of the link will send what follows from reading
 	sent    *sync.Cond // somebody has stopped sending
 	out     ip.Outgoing

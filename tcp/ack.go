@@ -63,7 +63,7 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 // arriveOvertaken takes an old acknowledgement, which a later one has overtaken. Its window and marks are history; but one of
 // its SACK blocks may be all that ever says of a range that it has arrived, or arrived twice (as in Linux).
 func (t *Table) arriveOvertaken(now Time, c *Conn, s *segment) {
-	if !c.sack || s.opts.nsacks == 0 || c.busy == &t.idle {
+	if !c.sack || s.opts.nsacks == 0 || c.flight.empty() {
 		return
 	}
 	t.checkDry(now, c)

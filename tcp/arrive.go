@@ -73,7 +73,7 @@ func (t *Table) arriveStale(now Time, c *Conn, s *segment) Drop {
 // overtaken tells whether s, which has an old timestamp, can be an acknowledgement that was late by no more than what would have
 // made us repeat the segment. Timestamps are taken for milliseconds; with a finer clock of the peer's it counts for less long.
 func (c *Conn) overtaken(s *segment) bool {
-	return s.opts.nsacks > 0 && synchronized.has(c.state) && s.flags&(ACK|SYN|FIN) == ACK && len(s.payload) == 0 &&
+	return c.sack && s.opts.nsacks > 0 && !c.flight.empty() && synchronized.has(c.state) && s.flags&(ACK|SYN|FIN) == ACK && len(s.payload) == 0 &&
 		s.seq.LessEq(c.rcv.nxt) && c.rcv.nxt.Sub(s.seq) <= int(max(c.rcv.limit, 65535)) &&
 		s.ack.LessEq(c.snd.una) && c.snd.una.Sub(s.ack) <= c.oldestAck() &&
 		Duration(c.tsRecent-s.opts.tsVal)*Millisecond <= c.rtt.rto()

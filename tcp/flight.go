@@ -157,7 +157,9 @@ func (f *flight) shorten(n int, una Seq, delivered func(*sent)) {
 // (attack class E07).
 func (f *flight) sack(x span, delivered func(*sent)) int {
 	n, most := 0, 2*f.most()
-	for p := f.search(x.start); f.has(p) && f.at(p).start.Less(x.end); p = f.next(p) {
+	p := f.search(x.start)
+	from := max(p.block-1, 0)
+	for ; f.has(p) && f.at(p).start.Less(x.end); p = f.next(p) {
 		if r := f.at(p); int(f.n) >= most && (r.start.Less(x.start) || x.end.Less(r.end)) {
 			continue
 		}
@@ -173,6 +175,11 @@ func (f *flight) sack(x span, delivered func(*sent)) int {
 		delivered(s)
 		f.change(p, sacked, lost)
 		p = f.merge(p)
+	}
+	for k := from; k <= p.block && k+1 < len(f.blocks); {
+		if !f.join(k) {
+			k++
+		}
 	}
 	return n
 }

@@ -6,8 +6,9 @@ package tcp
 //
 // It has a second sign, the train of HyStart, which RFC 9438, section 4.10, allows as well: acknowledgements that follow each
 // other for half of the round trip are those of a path that is full. Round-trip times tell a round trip later, and of a queue of
-// two round trips the window has by then lost a third. Where both signs agree, CSS ends: "at most" five rounds (RFC 9406, section
-// 4.2) would lose a part of that queue as well.
+// two round trips the window has by then lost a third. After a train no shorter round trip takes CSS back: it may be shorter by
+// microseconds, and the path is full. Where both signs agree, CSS ends: "at most" five rounds (RFC 9406, section 4.2) would lose a
+// part of that queue as well.
 type hystart struct {
 	started       bool
 	css           bool

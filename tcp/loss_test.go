@@ -230,6 +230,29 @@ func TestAttack_E07_scoreboardIsBounded(t *testing.T) {
 	})
 }
 
+// Stretches that are cut to pieces and then sacked as one leave blocks of few records: those are joined, or each would keep the memory
+// of a full one, some 40 MB for a flight of 4 MiB.
+func TestAttack_E07_blocksAreJoined(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.quiet = true
+		c.accepted(peerOptions{mss: 1000, scale: 7, sack: true})
+		c.conn.cc.set(100_000)
+		c.write(1, 60_000)
+		const stretch = 132
+		for at := 1; at < 58_000; at += stretch {
+			for i := at; i < at+stretch; i += 8 {
+				c.arriveUnchecked(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{Seq(i + 1), Seq(i + 2)}, {Seq(i + 3), Seq(i + 4)}, {Seq(i + 5), Seq(i + 6)}, {Seq(i + 7), Seq(i + 8)}}})
+			}
+			c.arriveUnchecked(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{Seq(at + 1), Seq(at + stretch - 1)}}})
+		}
+		c.check()
+		f := &c.conn.flight
+		if n := len(f.blocks); n > 2+int(f.n)/(blockRecords/4) || f.bytes() > 100_000 {
+			c.Errorf("%d records in %d blocks, %d bytes", f.n, n, f.bytes())
+		}
+	})
+}
+
 // Where a connection's numbers begin says nothing about reordering.
 func TestLoss_noReorderingSeenWithoutIt(t *testing.T) {
 	for secret := range byte(8) {

@@ -64,8 +64,8 @@ func (t *Table) checkDry(now Time, c *Conn) {
 	}
 }
 
-// bufferBound tells whether the send buffer, at its longest, is what limits the rate: all of it is under way, and the application
-// has more. What is measured then is the most that there will be: for a Startup that waits for more the queue fills in vain.
+// bufferBound tells whether the send buffer, at its longest, is what limits the rate: all of it is under way. What is measured then
+// is the most that there will be, unless the application ends: for a Startup that waits for more the queue fills in vain.
 func (c *Conn) bufferBound() bool { return int(c.snd.buf.len) >= c.opts.SendBuffer-c.opts.SendBuffer/8 }
 
 // sampleRate ends the sample that began with the transmission of what was sent last of what is delivered now (section 4.1.2.3).

@@ -297,8 +297,8 @@ func (t *Table) growReceiveBuffer(now Time, c *Conn, n int) {
 	c.rcv.copied += uint32(n)
 	elapsed := now.Sub(c.rcv.measured)
 	held := t.standing || t.cfg.Memory.Pressure()
-	if elapsed < c.receivingTrip() && (held || c.rcv.copied < c.rcv.limit) {
-		return
+	if held && elapsed < max(c.rtt.srtt, Millisecond) || !held && elapsed < c.receivingTrip() && c.rcv.copied < c.rcv.limit {
+		return // who is held goes by what the peer cannot tell us wrongly
 	}
 	// What the path itself needs stays: four times what came in its own round trip, without the queue.
 	path := 4 * int(c.rcv.copied) / int(max(elapsed/max(c.rtt.min, Microsecond), 1))

@@ -210,6 +210,25 @@ func (l *stretches) halve(k int) {
 	c.recount()
 }
 
+// join puts the records of the block behind block k into it, if together they fill at most half of one: who makes blocks and
+// empties them but for a few records would get the memory of a block for each.
+func (l *stretches) join(k int) bool {
+	b, c := &l.blocks[k], &l.blocks[k+1]
+	n := len(b.list) + len(c.list)
+	switch {
+	case n > blockRecords/2:
+		return false
+	case n > len(b.room):
+		l.enlarge(b, blockRecords)
+	case n > cap(b.list):
+		b.list = b.room[:copy(b.room, b.list)]
+	}
+	b.list = append(b.list, c.list...)
+	b.recount()
+	l.dropBlock(k + 1)
+	return true
+}
+
 func (l *stretches) dropBlock(k int) {
 	n := len(l.blocks) - 1
 	if k < n {

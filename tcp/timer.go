@@ -111,7 +111,7 @@ func (t *Table) expire(now Time, c *Conn) {
 	}
 }
 
-// retransmitTimeout is RFC 6298, section 5: back off, and take everything in flight for lost (RFC 5681, section 3.1).
+// retransmitTimeout is RFC 6298, section 5: back off, and take what is in flight for lost (RFC 5681, section 3.1).
 func (t *Table) retransmitTimeout(now Time, c *Conn) {
 	if c.ecn.hold && c.flight.empty() {
 		c.ecn.hold = false
