@@ -56,8 +56,8 @@ func (p *pair) checkAcked() {
 		if a.over || a.conn == nil || peer.conn == nil {
 			continue
 		}
-		if peer.over && (p.w.plan.fastOpen || p.w.ends[peer.end].table.Counters().CookiesAccepted > 0) {
-			continue // an old segment may have opened it anew; see again
+		if peer.over && (p.w.plan.fastOpen || p.w.ends[peer.end].table.Counters().CookiesAccepted > 0 || p.w.links[peer.end].plan.forge > 0) {
+			continue // an old segment, or a forged SYN, may have opened it anew; see again
 		}
 		acked := int(a.info().BytesAcked)
 		have := peer.got + peer.held
