@@ -213,14 +213,22 @@ func (c *checker) pages() {
 			used += n
 		}
 	}
-	for _, pg := range p.free {
-		own(pg, "the free list")
+	free := 0
+	for k := range p.free.units {
+		u := &p.free.units[k]
+		c.require(u.free == 0 || k == p.free.from || u.inWhole && u.free == wholeUnit || u.inSome, "pages of unit %d are free and not listed", k)
+		for i := range unitPages {
+			if u.free>>i&1 != 0 {
+				own(page(k*unitPages+i+1), "the free list")
+				free++
+			}
+		}
 	}
 	for _, pg := range p.limbo {
 		own(pg, "the limbo")
 	}
 	c.require(used == p.used, "%d pages in use, counted %d", used, p.used)
-	c.require(used+len(p.free)+len(p.limbo) == len(p.slabs)*slabPages, "pages were lost: %d used, %d free, %d in limbo", used, len(p.free), len(p.limbo))
+	c.require(used+free+len(p.limbo) == len(p.slabs)*slabPages, "pages were lost: %d used, %d free, %d in limbo", used, free, len(p.limbo))
 }
 
 // rings: each ring belongs to one stream or is free, and those in use are charged.

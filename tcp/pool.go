@@ -31,7 +31,7 @@ type page uint32
 type pool struct {
 	memory Memory
 	slabs  [][]byte
-	free   []page
+	free   freePages
 	used   int
 	lent   bool   // a packet built from pages is on its way to the link
 	limbo  []page // pages let go meanwhile, not to be given to anybody yet
@@ -43,29 +43,21 @@ func (p *pool) get() page {
 	if !p.memory.Charge(pageSize) {
 		return 0
 	}
-	if len(p.free) == 0 {
-		p.grow()
-	}
 	p.used++
-	pg := p.free[len(p.free)-1]
-	p.free = p.free[:len(p.free)-1]
-	return pg
-}
-
-func (p *pool) grow() {
-	first := page(len(p.slabs)*slabPages) + 1
-	p.slabs = append(p.slabs, make([]byte, slabPages*pageSize))
-	// The lowest last: pages taken one after another are neighbours, and neighbours leave in one piece.
-	for i := slabPages - 1; i >= 0; i-- {
-		p.free = append(p.free, first+page(i))
+	pg, ok := p.free.take()
+	if !ok {
+		p.slabs = append(p.slabs, make([]byte, slabPages*pageSize))
+		p.free.grow()
+		pg, _ = p.free.take()
 	}
+	return pg
 }
 
 func (p *pool) put(pg page) {
 	if p.lent {
 		p.limbo = append(p.limbo, pg)
 	} else {
-		p.free = append(p.free, pg)
+		p.free.give(pg)
 	}
 	p.used--
 	p.memory.Release(pageSize)
@@ -76,7 +68,9 @@ func (p *pool) endLoan() {
 	if !p.lent {
 		return
 	}
-	p.free = append(p.free, p.limbo...)
+	for _, pg := range p.limbo {
+		p.free.give(pg)
+	}
 	p.limbo, p.lent = p.limbo[:0], false
 }
 
