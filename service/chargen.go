@@ -39,10 +39,13 @@ func (c *Chargen) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // send writes until the connection breaks. It has a goroutine of its own on every listener: while it copies into the send buffer,
-// without the shard's lock, acknowledgements and other connections go on, and nobody of its clients is idle. A client's FIN does not end it: RFC 864 ends the stream when the user aborts
-// or closes, and a closed client answers the next segment with a RST.
+// without the shard's lock, acknowledgements and other connections go on, and nobody of its clients is idle. A client's FIN does not
+// end it: RFC 864 ends the stream when the user aborts or closes, and a closed client answers the next segment with a RST.
 func (c *Chargen) send(conn net.Conn) Reason {
 	go guard(c.Log, func() Reason { return discard(conn) }) // RFC 864: any received data is thrown away
+	if c, ok := conn.(interface{ SetCork(on bool) error }); ok {
+		_ = c.SetCork(true) // the stream has no end: what does not fill a segment goes with what follows, not in a packet of its own
+	}
 	pattern := chargenPattern()
 	for at := 0; ; {
 		n, err := conn.Write(pattern[at : at+chargenWrite])
