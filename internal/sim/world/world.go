@@ -227,6 +227,7 @@ func (w *world) open(p *pair) {
 	p.flow = p.apps[0].conn.Flow()
 	if !w.reusable(p.flow) {
 		// By chance the port of a connection that is still to be accepted.
+		p.refused = true
 		p.apps[0].abort()
 		p.apps[1].over = true
 		return

@@ -95,6 +95,7 @@ func TestRegressions(t *testing.T) {
 		{3, 40021260, "within a tick of a coarse clock each repair is taken for lost at once, without end"},
 		{3, 40076904, "a false alarm: reset by a peer that gave up with a router's reason, and whose application had not looked"},
 		{3, 50098257, "a false alarm: after an abort a forged SYN opens the peer anew, and what that acknowledges nobody has read"},
+		{3, 60111325, "a false alarm: the port that Connect chose is that of a connection still to be accepted, and the world gives it up"},
 		{3, 5104330, "a false alarm: reset by the peer, then the listener that held it for an application ended"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
