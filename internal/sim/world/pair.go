@@ -78,7 +78,9 @@ func (p *pair) checkError(a *app) {
 	peer := p.apps[1-a.side]
 	// A peer that has closed goes on in the background, and on a bad link fails there.
 	// Of twins one may have been reset, and the peer with it, who then completed the other one's handshake.
-	caused := p.rebound || p.twins || peer.abortive || peer.timedOut() || !p.mild() && (peer.over || peer.conn == nil)
+	// While a listener was away the opener was told so, though what it repeats opens a connection with a cookie later.
+	away := p.w.ends[peer.end].plan.absent != (interval{})
+	caused := p.rebound || p.twins || away || peer.abortive || peer.timedOut() || !p.mild() && (peer.over || peer.conn == nil)
 	excused := !p.mild() || peer.abortive
 	switch a.err {
 	case tcp.ErrReset:

@@ -96,6 +96,7 @@ func TestRegressions(t *testing.T) {
 		{3, 40076904, "a false alarm: reset by a peer that gave up with a router's reason, and whose application had not looked"},
 		{3, 50098257, "a false alarm: after an abort a forged SYN opens the peer anew, and what that acknowledges nobody has read"},
 		{3, 60111325, "a false alarm: the port that Connect chose is that of a connection still to be accepted, and the world gives it up"},
+		{3, 60913975, "a false alarm: while the listener was away a RST left, and a cookie opened the connection when it was back"},
 		{3, 5104330, "a false alarm: reset by the peer, then the listener that held it for an application ended"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
