@@ -41,11 +41,7 @@ func TestReceive_bufferGrowsWithTheReader(t *testing.T) {
 			c.accepted(modern)
 			nxt := 1
 			for range 20 {
-				for edge := c.conn.rcv.adv.Sub(c.peerISS); nxt < edge; {
-					n := min(edge-nxt, 20_000)
-					c.arrive(seg{flags: ACK, seq: nxt, ack: 1, len: n, unit: 1000})
-					nxt += n
-				}
+				nxt = c.fillWindow(nxt)
 				c.settle()
 				c.discard()
 				for {
@@ -77,11 +73,7 @@ func TestReceive_bufferGrowsWhenAllOfItWasRead(t *testing.T) {
 			c.table.SetStanding(held == "by a standing queue")
 			nxt := 1001
 			for range 8 {
-				for edge := c.conn.rcv.adv.Sub(c.peerISS); nxt < edge; {
-					n := min(edge-nxt, 20_000)
-					c.arrive(seg{flags: ACK, seq: nxt, ack: 1, len: n, unit: 1000})
-					nxt += n
-				}
+				nxt = c.fillWindow(nxt)
 				for b, _ := c.read(1 << 16); len(b) > 0; b, _ = c.read(1 << 16) {
 				}
 				c.discard()
@@ -102,11 +94,7 @@ func TestReceive_bufferShrinksBeforeAStandingQueue(t *testing.T) {
 		nxt := 1
 		rounds := func(n int) {
 			for range n {
-				for edge := c.conn.rcv.adv.Sub(c.peerISS); nxt < edge; {
-					n := min(edge-nxt, 20_000)
-					c.arrive(seg{flags: ACK, seq: nxt, ack: 1, len: n, unit: 1000})
-					nxt += n
-				}
+				nxt = c.fillWindow(nxt)
 				for b, _ := c.read(1 << 16); len(b) > 0; b, _ = c.read(1 << 16) {
 				}
 				before := c.conn.rcv.adv

@@ -208,7 +208,7 @@ func TestAttack_E07_badSACKs(t *testing.T) {
 func TestAttack_E07_scoreboardIsBounded(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.quiet = true
-		c.accepted(peerOptions{mss: 1000, scale: 7, sack: true})
+		c.accepted(sacking)
 		c.conn.cc.set(100_000)
 		c.write(1, 100_000)
 		for i := 1; i < 90_000; i += 8 {
@@ -235,7 +235,7 @@ func TestAttack_E07_scoreboardIsBounded(t *testing.T) {
 func TestAttack_E07_blocksAreJoined(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
 		c.quiet = true
-		c.accepted(peerOptions{mss: 1000, scale: 7, sack: true})
+		c.accepted(sacking)
 		c.conn.cc.set(100_000)
 		c.write(1, 60_000)
 		const stretch = 132

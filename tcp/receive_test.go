@@ -359,11 +359,7 @@ func TestReceive_bufferGrowsBeyondAHole(t *testing.T) {
 			}
 			nxt := 1 + x.unread + 1000
 			for range 10 {
-				for edge := c.conn.rcv.adv.Sub(c.peerISS); nxt < edge; {
-					n := min(edge-nxt, 20_000)
-					c.arrive(seg{flags: ACK, seq: nxt, ack: 1, len: n, unit: 1000})
-					nxt += n
-				}
+				nxt = c.fillWindow(nxt)
 				c.settle()
 				c.discard()
 				c.advance(10 * Millisecond)
