@@ -43,8 +43,9 @@ func (c *Chargen) Serve(ctx context.Context, l net.Listener) error {
 // end it: RFC 864 ends the stream when the user aborts or closes, and a closed client answers the next segment with a RST.
 func (c *Chargen) send(conn net.Conn) Reason {
 	go guard(c.Log, func() Reason { return discard(conn) }) // RFC 864: any received data is thrown away
-	if c, ok := conn.(interface{ SetCork(on bool) error }); ok {
-		_ = c.SetCork(true) // the stream has no end: what does not fill a segment goes with what follows, not in a packet of its own
+	if corked, ok := conn.(interface{ SetCork(on bool) error }); ok {
+		// The stream has no end: what does not fill a segment goes with what follows. The next Write tells of an error.
+		_ = corked.SetCork(true)
 	}
 	pattern := chargenPattern()
 	for at := 0; ; {

@@ -60,10 +60,15 @@ func (t *Table) arriveAck(now Time, c *Conn, s *segment) Drop {
 	return DropNone
 }
 
+// tellsOfFlight: s has SACK blocks that count, and something is under way that they can name.
+func (c *Conn) tellsOfFlight(s *segment) bool {
+	return c.sack && s.opts.nsacks > 0 && !c.flight.empty()
+}
+
 // arriveOvertaken takes an old acknowledgement, which a later one has overtaken. Its window and marks are history; but one of
 // its SACK blocks may be all that ever says of a range that it has arrived, or arrived twice (as in Linux).
 func (t *Table) arriveOvertaken(now Time, c *Conn, s *segment) {
-	if !c.sack || s.opts.nsacks == 0 || c.flight.empty() {
+	if !c.tellsOfFlight(s) {
 		return
 	}
 	t.checkDry(now, c)

@@ -60,7 +60,8 @@ func (c *Conn) stale(now Time, s *segment) bool {
 }
 
 // arriveStale answers a segment that PAWS refuses. An acknowledgement that others have overtaken is refused as well, but what
-// its SACK blocks tell is no data and does not grow old: that counts (as in Linux, tcp_disordered_ack_check).
+// its SACK blocks tell is no data and does not grow old: that counts. Linux does so only where SEG.ACK is SND.UNA
+// (tcp_disordered_ack_check); but a hole that is filled meanwhile makes no difference to what they say.
 func (t *Table) arriveStale(now Time, c *Conn, s *segment) Drop {
 	if c.overtaken(s) {
 		t.arriveOvertaken(now, c, s)
@@ -73,7 +74,7 @@ func (t *Table) arriveStale(now Time, c *Conn, s *segment) Drop {
 // overtaken tells whether s, which has an old timestamp, can be an acknowledgement that was late by no more than what would have
 // made us repeat the segment. Timestamps are taken for milliseconds; with a finer clock of the peer's it counts for less long.
 func (c *Conn) overtaken(s *segment) bool {
-	return c.sack && s.opts.nsacks > 0 && !c.flight.empty() && synchronized.has(c.state) && s.flags&(ACK|SYN|FIN) == ACK && len(s.payload) == 0 &&
+	return c.tellsOfFlight(s) && synchronized.has(c.state) && s.flags&(ACK|SYN|FIN) == ACK && len(s.payload) == 0 &&
 		s.seq.LessEq(c.rcv.nxt) && c.rcv.nxt.Sub(s.seq) <= int(max(c.rcv.limit, 65535)) &&
 		s.ack.LessEq(c.snd.una) && c.snd.una.Sub(s.ack) <= c.oldestAck() &&
 		Duration(c.tsRecent-s.opts.tsVal)*Millisecond <= c.rtt.rto()

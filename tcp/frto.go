@@ -13,8 +13,8 @@ const (
 // forwardLimit is how much new data leaves: "up to two new (previously unsent) segments" (RFC 5682, section 2.1, step 2b).
 const forwardLimit = 2
 
-// recoverFromTimeout takes what is in flight for lost (RFC 5681, section 3.1) but for what left just now. A time-out in a fast recovery does not reduce
-// ssthresh a second time for the same flight, as in Linux.
+// recoverFromTimeout takes what is in flight for lost (RFC 5681, section 3.1), but for what left just now. A time-out in a fast
+// recovery does not reduce ssthresh a second time for the same flight, as in Linux.
 func (t *Table) recoverFromTimeout(now Time, c *Conn) {
 	t.remembers(c)
 	first := c.recovery.kind == recoverNone
