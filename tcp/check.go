@@ -216,7 +216,7 @@ func (c *checker) pages() {
 	free := 0
 	for k := range p.free.units {
 		u := &p.free.units[k]
-		c.require(u.free == 0 || k == p.free.from || u.inWhole && u.free == wholeUnit || u.inSome, "pages of unit %d are free and not listed", k)
+		c.require(u.free == 0 || k == p.free.from || u.inWhole || u.inSome, "pages of unit %d are free and not listed", k)
 		for i := range unitPages {
 			if u.free>>i&1 != 0 {
 				own(page(k*unitPages+i+1), "the free list")

@@ -25,10 +25,8 @@ const (
 
 // take returns a free page; false when there is none.
 func (f *freePages) take() (page, bool) {
-	if f.from >= len(f.units) || f.units[f.from].free == 0 {
-		if !f.choose() {
-			return 0, false
-		}
+	if (f.from >= len(f.units) || f.units[f.from].free == 0) && !f.choose() {
+		return 0, false
 	}
 	u := &f.units[f.from]
 	i := bits.TrailingZeros16(u.free)
@@ -45,6 +43,9 @@ func (f *freePages) choose() bool {
 			f.from = int(k)
 			return true
 		}
+		if u.free != 0 && !u.inSome {
+			f.list(u, k)
+		}
 	}
 	for len(f.some) > 0 {
 		k, _ := last(&f.some)
@@ -59,16 +60,22 @@ func (f *freePages) choose() bool {
 
 // give takes a page back.
 func (f *freePages) give(pg page) {
-	k, i := (pg-1)/unitPages, (pg-1)%unitPages
-	u := &f.units[k]
-	u.free |= 1 << i
-	switch {
-	case u.free == wholeUnit && !u.inWhole:
+	u := &f.units[(pg-1)/unitPages]
+	u.free |= 1 << ((pg - 1) % unitPages)
+	if u.inWhole || u.inSome && u.free != wholeUnit {
+		return // choose comes by
+	}
+	f.list(u, uint32(pg-1)/unitPages)
+}
+
+// list lists unit k, of which pages are free.
+func (f *freePages) list(u *unit, k uint32) {
+	if u.free == wholeUnit {
 		u.inWhole = true
-		f.whole = append(f.whole, uint32(k))
-	case !u.inSome && u.free != wholeUnit:
+		f.whole = append(f.whole, k)
+	} else {
 		u.inSome = true
-		f.some = append(f.some, uint32(k))
+		f.some = append(f.some, k)
 	}
 }
 
