@@ -31,8 +31,10 @@ func (t *Table) SetMore(c *Conn, on bool) {
 }
 
 // goesOn: the end of what was written may wait for more. Not so where who writes waits for room, and nothing is under way that
-// would make some.
-func (c *Conn) goesOn() bool { return c.more && (!c.wantWrite || !c.flight.empty()) }
+// would make some. Who has room lent to him does not wait: he is filling it.
+func (c *Conn) goesOn() bool {
+	return c.more && (!c.wantWrite || !c.flight.empty() || c.pinned.has(pinWrite))
+}
 
 // uncork lets what waits leave once; the cork stays.
 func (c *Conn) uncork() { c.force = c.unsent() > 0 }

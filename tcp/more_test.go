@@ -70,6 +70,52 @@ func TestMore_noRoom(t *testing.T) {
 	})
 }
 
+// TestMore_lentRoom: room for less than was asked for is room all the same: what waits goes with what is put there.
+func TestMore_lentRoom(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(undelayed(Options{SendBuffer: 2500}))
+		c.goes(1, 1700)
+		c.want("a full segment", seg{flags: ACK, seq: 1, ack: 1, len: 1000})
+		c.send(seg{flags: ACK, seq: 1, ack: 1001})
+		room, err := c.table.Reserve(c.conn, 4000, nil)
+		if err != nil || len(room) == 0 {
+			c.Fatalf("%d pieces, %v", len(room), err)
+		}
+		c.send(seg{flags: ACK | PSH, seq: 1, ack: 1001, len: 10})
+		c.want("700 bytes wait while somebody fills the room", seg{flags: ACK, seq: 1001, ack: 11})
+		n := 0
+		for _, p := range room {
+			n += copy(p, pattern(1700+n, len(p)))
+		}
+		if err := c.table.Commit(c.conn, n); err != nil {
+			c.Fatal(err)
+		}
+		c.settle()
+		c.want("full segments", seg{flags: ACK, seq: 1001, ack: 11, len: 2000})
+		c.wantIdle("the end waits: an acknowledgement will come")
+		c.send(seg{flags: ACK, seq: 11, ack: 3001})
+		c.discard()
+	})
+}
+
+// TestMore_lentForNothing: room that is given back unused does not hold for ever what waited for it.
+func TestMore_lentForNothing(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(undelayed(Options{SendBuffer: 2000}))
+		c.goes(1, 700)
+		if _, err := c.table.Reserve(c.conn, 4000, nil); err != nil {
+			c.Fatal(err)
+		}
+		c.send(seg{flags: ACK | PSH, seq: 1, ack: 1, len: 10})
+		c.want("700 bytes wait while somebody fills the room", seg{flags: ACK, seq: 1, ack: 11})
+		if err := c.table.Commit(c.conn, 0); err != nil {
+			c.Fatal(err)
+		}
+		c.settle()
+		c.want("there is nobody to wait for", seg{flags: ACK | PSH, seq: 1, ack: 11, len: 700})
+	})
+}
+
 // TestMore_bounded: an application that does not come back holds nothing for ever, and it is no fault of the peer's.
 func TestMore_bounded(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {

@@ -79,9 +79,9 @@ func (t *Table) Commit(c *Conn, n int) error {
 		c.snd.buf.clear(&t.pool)
 	}
 	err := c.writeErr()
-	if err == nil && n > 0 {
+	if err == nil {
 		c.snd.buf.len += uint32(n)
-		t.want(c)
+		t.want(c) // n may be 0: what waited for it may leave
 	}
 	c.snd.buf.trim(&t.pool, false)
 	t.rest(c)

@@ -105,7 +105,7 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	switch {
 	case n == full:
 	case n == unsent: // the end of what was written
-		if !fin && !c.force && (c.corked || c.goesOn() || !c.opts.NoDelay && c.snd.una.Less(c.snd.small)) {
+		if !fin && !c.force && (c.corked || c.goesOn() || c.more && full > 0 || !c.opts.NoDelay && c.snd.una.Less(c.snd.small)) {
 			n = full // it may become more, or a small segment is under way already
 		}
 	case n == window && full == 0 && (c.force || n >= int(c.snd.maxWnd)/2):
