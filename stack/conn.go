@@ -53,7 +53,7 @@ func (c *Conn) readLocked(now *tcp.Time, b []byte) (n int, err error) {
 		if len(b) < lendFrom {
 			n, err = c.shard.table.Read(*now, c.core, b)
 		} else {
-			n, err = c.readLent(now, b[:min(len(b), lendMost)])
+			n, err = c.readLent(now, b[:min(len(b), lendRead)])
 		}
 		if n > 0 || err != nil || len(b) == 0 {
 			return n, err
@@ -89,7 +89,7 @@ func (c *Conn) writeLocked(now *tcp.Time, b []byte) (written int, err error) {
 		if len(b) < lendFrom {
 			n, err = c.shard.table.Write(*now, c.core, b)
 		} else {
-			n, err = c.writeLent(now, b[:min(len(b), lendMost)])
+			n, err = c.writeLent(now, b[:min(len(b), lendWrite)])
 		}
 		b = b[n:]
 		written += n

@@ -9,9 +9,9 @@ import (
 const (
 	// burst is what is sent of one shard before somebody looks for arrivals again: a few super-packets. Small exchanges do not
 	// wait behind more than that.
-	burst = 256 << 10
+	burst = 512 << 10
 	// guestAfter is how much applications must have sent for one of them to look for arrivals: less is no burden on others.
-	guestAfter = 128 << 10
+	guestAfter = 256 << 10
 )
 
 // leave ends a section: segments go out, the timer follows, and once the lock is free, those who waited wake. One at a time

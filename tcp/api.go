@@ -139,9 +139,10 @@ const longPath = 4 * Millisecond
 
 func (c *Conn) shortPath() bool { return c.rtt.min != 0 && c.rtt.min < longPath }
 
-// waitLimit is how much may wait on a short path beside what is under way.
+// waitLimit is how much may wait on a short path beside what is under way: as much as an application copies at once, and what
+// leaves in one burst (stack/lend.go).
 func (c *Conn) waitLimit() int {
-	return max(minSendBuffer, int(int64(c.cc.cwnd)*int64(c.rtt.min)/int64(longPath)))
+	return max(minWait, int(int64(c.cc.cwnd)*int64(c.rtt.min)/int64(longPath)))
 }
 
 func (c *Conn) sendRoom() int { return max(c.sendLimit()-int(c.snd.buf.len), 0) }

@@ -115,7 +115,8 @@ func (t *Table) disengage(c *Conn) {
 		ahead = nil
 	}
 	i := b.index
-	*b = busy{flight: flight{stretches: kept}, ahead: ahead}
+	*b = busy{} // not with what is kept: that would be a copy of half a kilobyte
+	b.flight.stretches, b.ahead = kept, ahead
 	t.busies.put(i)
 }
 

@@ -29,6 +29,7 @@ const (
 	defaultSendBuffer    = 4 << 20 // as Linux, tcp_wmem
 	initialBuffer        = 64 << 10
 	minSendBuffer        = 128 << 10
+	minWait              = 512 << 10    // on a short path
 	pressedSendBuffer    = 2 * pageSize // under memory pressure: what is received needs room, or two full ends wait for ever
 	finWait2Timeout      = 60 * Second  // as Linux; without it a peer that never closes holds the record for ever
 	timeWaitLength       = 60 * Second  // 2 MSL, as Linux
