@@ -39,7 +39,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(newRunCommand(), newCheckCommand(), newReloadCommand(), newStatusCommand(), newVersionCommand())
 	root.AddCommand(newDoctorCommand(), newDatagramCommand(), newDemoCommand(), newImpairCommand(), newSendCommand(), newRecvCommand())
 	root.AddCommand(newGetCommand(), newNcCommand(), newPingCommand())
-	root.AddCommand(newConnsCommand(), newConnCommand(), newTunnelCommand())
+	root.AddCommand(newConnsCommand(), newConnCommand(), newTunnelCommand(), newProfileCommand())
 	return root
 }
 

@@ -109,6 +109,7 @@ func (d *daemon) controlHandler() http.Handler {
 	mux.HandleFunc("GET /v1/conns/{id}", d.serveConn)
 	mux.HandleFunc("GET /v1/impair", d.serveImpair)
 	mux.HandleFunc("PUT /v1/impair", d.serveImpair)
+	mux.HandleFunc("GET /v1/profile", d.serveProfile)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err, _ := r.Context().Value(peerKey{}).(error); err != nil {
 			answer(w, http.StatusForbidden, controlError{Error: err.Error()})

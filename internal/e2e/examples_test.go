@@ -35,7 +35,7 @@ func TestExamples(t *testing.T) {
 	}
 	ran := 0
 	for _, verb := range []string{
-		"conns", "conn", "datagram", "demo reassembly", "doctor", "get", "nc", "ping", "impair", "check", "status", "reload", "version",
+		"conns", "conn", "datagram", "demo reassembly", "doctor", "get", "nc", "ping", "impair", "check", "status", "reload", "version", "profile",
 	} {
 		for _, line := range examplesOf(t, ns, verb) {
 			out := runExample(t, ns, d, verb, line)
@@ -61,7 +61,7 @@ func TestExamples(t *testing.T) {
 	if picture, err := os.ReadFile(filepath.Join(d.dir, "ladder.svg")); err != nil || !strings.HasPrefix(string(picture), "<svg ") {
 		t.Errorf("there is no picture: %v", err)
 	}
-	if ran < 28 {
+	if ran < 29 {
 		t.Errorf("%d examples were found, there are more", ran)
 	}
 }
