@@ -125,11 +125,15 @@ func (t *Table) checkSequence(now Time, c *Conn, s *segment) Drop {
 		t.noteDuplicate(c, span{s.seq, s.seq.Add(len(s.payload))})
 	}
 	t.answerUnacceptable(now, c, s)
-	// Its ACK counts when it is not older than a window (section 5 of RFC 5961 guards the rest).
-	if s.flags.has(ACK) && c.state != SynReceived && c.rcv.nxt.Sub(s.seq) <= int(max(c.rcv.limit, 65535)) {
+	// Its ACK counts when it ends no earlier than where our last acknowledgement was, as in Linux: who is behind that either has not
+	// seen it, and says more once he has, or is no peer. What SACK blocks tell does not grow old; see overtaken.
+	switch {
+	case c.rcv.lastAck.LessEq(end) && s.flags.has(ACK) && c.state != SynReceived:
 		if d := t.arriveAck(now, c, s); d != DropNone {
 			return d
 		}
+	case c.overtaken(s):
+		t.arriveOvertaken(now, c, s)
 	}
 	return DropDuplicate
 }
