@@ -77,7 +77,7 @@ func (c *Conn) overtaken(s *segment) bool {
 	return c.tellsOfFlight(s) && synchronized.has(c.state) && s.flags&(ACK|SYN|FIN) == ACK && len(s.payload) == 0 &&
 		s.seq.LessEq(c.rcv.nxt) && c.rcv.nxt.Sub(s.seq) <= int(max(c.rcv.limit, 65535)) &&
 		s.ack.LessEq(c.snd.una) && c.snd.una.Sub(s.ack) <= c.oldestAck() &&
-		Duration(c.tsRecent-s.opts.tsVal)*Millisecond <= c.rtt.rto()
+		Duration(int32(c.tsRecent-s.opts.tsVal))*Millisecond <= c.rtt.rto()
 }
 
 // updateTimestamp is RFC 7323, section 4.3, (2): TS.Recent follows segments that cover the last acknowledgement sent. It comes

@@ -98,6 +98,15 @@ func TestMore_lentRoom(t *testing.T) {
 	})
 }
 
+// TestMore_oneSegment: a lone segment is acknowledged late, and who writes waits for room: the rest goes with it.
+func TestMore_oneSegment(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(undelayed(Options{SendBuffer: 1500}))
+		c.goes(1, 8000)
+		c.want("all there is room for", seg{flags: ACK | PSH, seq: 1, ack: 1, len: 1500})
+	})
+}
+
 // TestMore_lentForNothing: room that is given back unused does not hold for ever what waited for it.
 func TestMore_lentForNothing(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {

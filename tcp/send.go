@@ -105,7 +105,7 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	switch {
 	case n == full:
 	case n == unsent: // the end of what was written
-		if !fin && !c.force && (c.corked || c.goesOn() || c.more && full > 0 || !c.opts.NoDelay && c.snd.una.Less(c.snd.small)) {
+		if !fin && !c.force && (c.corked || c.goesOn() || c.more && full >= 2*mss || !c.opts.NoDelay && c.snd.una.Less(c.snd.small)) {
 			n = full // it may become more, or a small segment is under way already
 		}
 	case n == window && full == 0 && (c.force || n >= int(c.snd.maxWnd)/2):
@@ -314,7 +314,9 @@ func (t *Table) emitControl(now Time, c *Conn, seq Seq, out *ip.Outgoing) {
 	if t.recorders.most != 0 {
 		t.recordOut(now, c, &h, 0, false)
 	}
-	c.acknowledged()
+	if seq == c.snd.nxt { // what lies before RCV.NXT need not be believed, as Linux does not
+		c.acknowledged()
+	}
 	c.stats.segmentsOut++
 }
 
