@@ -64,7 +64,7 @@ func (sh *shard) fill(room [][]byte, b []byte) (n int) {
 	for _, p := range room {
 		if n >= look {
 			look = n + lookAfter
-			sh.stack.guests[sh.queue()].read()
+			sh.stack.guests[sh.queue()].glance(sh)
 		}
 		n += copy(p, b[n:])
 	}

@@ -3,6 +3,7 @@ package stack
 import (
 	"encoding/binary"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"tcpd/ip"
@@ -180,6 +181,14 @@ func (r *reader) flush() (more bool) {
 	r.woke = r.woke || r.wakes.n > 0
 	r.wakes.send()
 	return len(kept) > 0
+}
+
+// forget takes a shard off the list of those touched.
+func (r *reader) forget(sh *shard) {
+	if r.isIn[sh.index] {
+		r.isIn[sh.index] = false
+		r.touched = slices.DeleteFunc(r.touched, func(t *shard) bool { return t == sh })
+	}
 }
 
 // stamp reads the clock once a read: all that is read together has arrived together, however long the processing takes, and

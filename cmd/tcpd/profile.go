@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"runtime/pprof"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tcpd/internal/whole"
 )
 
 const profileAbout = `Write where the running daemon's processor time goes, as a profile for go tool pprof: it is
@@ -52,7 +53,15 @@ func (c client) profile(length time.Duration, name string) error {
 	if err != nil {
 		return c.unreachable(err)
 	}
-	return os.WriteFile(name, text, 0o644)
+	f, err := whole.Create(name, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if _, err := f.Write(text); err != nil {
+		return err
+	}
+	return f.Commit()
 }
 
 // serveProfile profiles this process for as many milliseconds as the request says. One at a time can.
