@@ -78,6 +78,9 @@ func OpenUDP(cfg UDPConfig) (*UDP, error) {
 		return nil, err
 	}
 	conn, err := cfg.open()
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("UDP link: another program has %v, choose another local address: %w", cfg.Local, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("UDP link: %w", err)
 	}

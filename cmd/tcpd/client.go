@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	neturl "net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -48,12 +49,18 @@ func (f *socketFlags) client() (client, error) {
 	return client{c.Control.Socket}, nil
 }
 
+// How long the daemon may take for an answer, and for one that is long.
+const (
+	patience     = 10 * time.Second
+	longPatience = time.Minute
+)
+
 // call asks the daemon, and decodes its answer.
 func (c client) call(method, path string, answer any) error { return c.send(method, path, nil, answer) }
 
 // send is call with a body.
 func (c client) send(method, path string, body io.Reader, answer any) error {
-	r, err := c.open(method, path, body)
+	r, err := c.open(method, path, body, patience)
 	if err != nil {
 		return err
 	}
@@ -66,11 +73,11 @@ func (c client) send(method, path string, body io.Reader, answer any) error {
 }
 
 // open asks the daemon, and returns the body of its answer, to be read while it comes and to be closed.
-func (c client) open(method, path string, body io.Reader) (io.ReadCloser, error) {
+func (c client) open(method, path string, body io.Reader, patience time.Duration) (io.ReadCloser, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
 	}
-	h := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: time.Minute}
+	h := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: patience}
 	request, err := http.NewRequest(method, "http://tcpd"+path, body)
 	if err != nil {
 		return nil, err
@@ -98,6 +105,10 @@ func (c client) unreachable(err error) error {
 	var call *net.OpError
 	if errors.As(err, &call) {
 		err = call.Err
+	}
+	var late net.Error
+	if errors.As(err, &late) && late.Timeout() {
+		err, hint = errors.New("it does not answer"), "is it stopped, or very busy?"
 	}
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		err = errors.New("no tcpd is there")
@@ -132,7 +143,8 @@ one, and the errors are shown here.`,
 				return failed(err)
 			}
 			var result reloadResult
-			if err := c.call(http.MethodPost, "/v1/reload", &result); err != nil {
+			path := "/v1/reload?config=" + neturl.QueryEscape(absolute(where.file))
+			if err := c.call(http.MethodPost, path, &result); err != nil {
 				return failed(err)
 			}
 			result.print(cmd.OutOrStdout())

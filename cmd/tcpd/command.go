@@ -111,6 +111,19 @@ func version() string {
 	return "devel"
 }
 
+// oneArg is an argument that has to be there; what says which.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return fmt.Errorf("give %s", what)
+		case len(args) > 1:
+			return fmt.Errorf("%q is one argument too many", args[1])
+		}
+		return nil
+	}
+}
+
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

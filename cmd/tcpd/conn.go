@@ -28,7 +28,7 @@ func newConnCommand() *cobra.Command {
 	var format, svg string
 	cmd := &cobra.Command{
 		Use: "conn ID", Short: "Show everything about one connection", Long: connAbout, Example: connExamples,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg("the ID of a connection, as tcpd conns lists it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "text" && format != "json" {
 				return fmt.Errorf("-o %s: the format is text or json", format)
@@ -58,7 +58,7 @@ func showConn(w io.Writer, c client, id, format, svg string) error {
 	switch {
 	case svg != "":
 		if len(v.Segments) == 0 {
-			return fmt.Errorf("connection %s has no segments to draw: recorder %s", id, v.Recorder)
+			return fmt.Errorf("connection %s has no segments to draw: %s", id, v.Recorder)
 		}
 		picture := drawLadder(&v)
 		if svg == "-" {
@@ -106,7 +106,7 @@ func (v *connDetail) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\nPath: %s\n", v.pathText())
 	if len(v.Segments) == 0 {
-		fmt.Fprintf(w, "\nNo segments: recorder %s\n", v.Recorder)
+		fmt.Fprintf(w, "\nNo segments: %s\n", v.Recorder)
 		return
 	}
 	fmt.Fprintf(w, "\nThe last %d of %d segments:\n", len(v.Segments), v.Recorded)

@@ -51,7 +51,11 @@ func newConnsCommand() *cobra.Command {
 				return failed(err)
 			}
 			w := newConnWriter(cmd.OutOrStdout(), format, noHeader)
-			return failed(errors.Join(c.conns(filter, w.write), w.end()))
+			if err := c.conns(filter, w.write); err != nil && w.written == 0 {
+				return failed(err) // and no list that looks complete
+			} else {
+				return failed(errors.Join(err, w.end()))
+			}
 		},
 	}
 	where.define(cmd)
@@ -62,7 +66,7 @@ func newConnsCommand() *cobra.Command {
 
 // conns hands each connection that the daemon lists to take, as it comes.
 func (c client) conns(filter string, take func(*connView, json.RawMessage) error) error {
-	body, err := c.open(http.MethodGet, "/v1/conns?filter="+neturl.QueryEscape(filter), nil)
+	body, err := c.open(http.MethodGet, "/v1/conns?filter="+neturl.QueryEscape(filter), nil, longPatience)
 	if err != nil {
 		return err
 	}

@@ -96,13 +96,14 @@ func TestConnsCommandRefuses(t *testing.T) {
 		{[]string{"conns", "state", "open"}, exitUsage, `at word 2, "open"`},
 		{[]string{"conns", "-o", "xml"}, exitUsage, "one of table, wide, json, jsonl"},
 		{[]string{"conns", "--socket", "/nonexistent"}, exitFailed, "no tcpd is there"},
+		{[]string{"conns", "--socket", "/nonexistent", "-o", "json"}, exitFailed, "no tcpd is there"},
 		{[]string{"conn", "--socket", socket, "seven"}, exitFailed, `"seven" is no name of a connection`},
 		{[]string{"conn", "--socket", socket, "0.1"}, exitFailed, "there is no connection 0.1"},
 		{[]string{"conn", "--socket", socket, "0.1", "-o", "svg"}, exitUsage, "text or json"},
 	} {
-		code, _, stderr := runLine(c.args...)
-		if code != c.code || !strings.Contains(stderr, c.want) {
-			t.Errorf("%v exits %d and says %q, want %d and %q", c.args, code, stderr, c.code, c.want)
+		code, stdout, stderr := runLine(c.args...)
+		if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" {
+			t.Errorf("%v exits %d and says %q%q, want %d and %q", c.args, code, stdout, stderr, c.code, c.want)
 		}
 	}
 	response, err := unixClient(socket).Get("http://tcpd/v1/conns?filter=state+open")
@@ -165,10 +166,10 @@ func wantPicture(t *testing.T, text string, v *connDetail) {
 func TestRecorderOffIsSaid(t *testing.T) {
 	s, socket := newConnsSetup(t, twoServices+"recorder: off\n")
 	id := strings.Fields(connsLines(t, socket, "--no-header")[0])[0]
-	if _, text, _ := runLine("conn", "--socket", socket, id); !strings.Contains(text, "No segments: recorder off in the configuration") {
+	if _, text, _ := runLine("conn", "--socket", socket, id); !strings.Contains(text, "No segments: the recorder is off in the configuration") {
 		t.Errorf("the text does not say that the recorder is off:\n%s", text)
 	}
-	if code, _, stderr := runLine("conn", "--socket", socket, id, "--svg", "-"); code != exitFailed || !strings.Contains(stderr, "recorder off") {
+	if code, _, stderr := runLine("conn", "--socket", socket, id, "--svg", "-"); code != exitFailed || !strings.Contains(stderr, "the recorder is off") {
 		t.Errorf("--svg exits %d and says %q", code, stderr)
 	}
 	result, err := s.reload(twoServices + "control: {socket: " + socket + "}\n")

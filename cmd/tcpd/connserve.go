@@ -120,7 +120,7 @@ func (d *daemon) serveConn(w http.ResponseWriter, r *http.Request) {
 	}
 	c, ok := d.stack.Conn(id)
 	if !ok {
-		answer(w, http.StatusNotFound, controlError{Error: fmt.Sprintf("there is no connection %v: it has ended (tcpd conns lists those that are there)", id)})
+		answer(w, http.StatusNotFound, controlError{Error: fmt.Sprintf("there is no connection %v, or no longer: tcpd conns lists those that are there", id)})
 		return
 	}
 	answer(w, http.StatusOK, d.detail(&c))
@@ -143,9 +143,9 @@ func (d *daemon) detail(c *stack.ConnDetail) connDetail {
 	switch {
 	case c.Recorded:
 	case !d.config().Recorder:
-		v.Recorder = "off in the configuration"
+		v.Recorder = "the recorder is off in the configuration"
 	default:
-		v.Recorder = "nothing: no segment since it was established, or recorders are as many as memory allows"
+		v.Recorder = "nothing came or left since it was established, or memory allows no more recorders"
 	}
 	for _, s := range c.Record.Path {
 		step := stepView{State: s.State.String()}

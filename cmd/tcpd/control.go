@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -61,7 +63,7 @@ func (d *daemon) openControl() (*httpServer, error) {
 	l, err := listenControl(c.Socket)
 	switch {
 	case err != nil && c.Chosen:
-		return nil, fmt.Errorf("control.socket: %w", err)
+		return nil, fmt.Errorf("control.socket: %w%s", err, remedy(err, "make the directory, or choose another path"))
 	case err != nil:
 		d.log.Warn("without a control socket, tcpd status and tcpd reload do not reach this daemon", zap.Error(err))
 		return nil, nil
@@ -75,6 +77,14 @@ func (d *daemon) openControl() (*httpServer, error) {
 		_ = s.server.Serve(l)
 	}()
 	return s, nil
+}
+
+// remedy says what to do about errors of two kinds, after a semicolon: a port that is in use, a directory that is not there.
+func remedy(err error, text string) string {
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, fs.ErrNotExist) {
+		return "; " + text
+	}
+	return ""
 }
 
 type peerKey struct{}
@@ -94,7 +104,11 @@ func allowed(conn net.Conn) error {
 
 func permitted(cred *unix.Ucred, euid int) error {
 	if cred.Uid != 0 && int(cred.Uid) != euid {
-		return fmt.Errorf("user %d may not control this tcpd: become root, or user %d", cred.Uid, euid)
+		become := "become root"
+		if euid != 0 {
+			become += fmt.Sprintf(", or user %d", euid)
+		}
+		return fmt.Errorf("user %d may not control this tcpd: %s", cred.Uid, become)
 	}
 	return nil
 }
@@ -125,8 +139,16 @@ type controlError struct {
 	Config bool   `json:"config,omitempty"` // the configuration is at fault
 }
 
-func (d *daemon) serveReload(w http.ResponseWriter, _ *http.Request) {
+func (d *daemon) serveReload(w http.ResponseWriter, r *http.Request) {
 	defer crash(d.log, os.Exit)
+	if other := r.FormValue("config"); other != "" && !sameFile(other, d.file) {
+		reads := "the built-in configuration"
+		if d.file != "" {
+			reads = d.file
+		}
+		answer(w, http.StatusConflict, controlError{Error: fmt.Sprintf("this daemon reads %s, and not %s: nothing is changed", reads, other)})
+		return
+	}
 	result, err := d.reload()
 	if err != nil {
 		var problems config.Errors
@@ -134,6 +156,30 @@ func (d *daemon) serveReload(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, result)
+}
+
+// absolute returns the path of a file from the root on; empty stays empty.
+func absolute(path string) string {
+	if path == "" {
+		return ""
+	}
+	if a, err := filepath.Abs(path); err == nil {
+		return a
+	}
+	return path
+}
+
+// sameFile tells whether two paths name one file.
+func sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

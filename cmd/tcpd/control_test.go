@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +54,15 @@ func TestReloadCommand(t *testing.T) {
 	code, stdout, stderr = runLine("reload", "--socket", socket)
 	if code != exitConfig || stdout != "" || !strings.Contains(stderr, `tcpd.yaml:1:1: unknown key "servics"`) || !strings.Contains(stderr, "^^^^^^^") {
 		t.Errorf("reload of a broken file exits %d and prints\n%s%s", code, stdout, stderr)
+	}
+
+	other := filepath.Join(t.TempDir(), "other.yaml")
+	if err := os.WriteFile(other, []byte(control), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr = runLine("reload", "--config", other)
+	if want := fmt.Sprintf("tcpd: this daemon reads %s, and not %s: nothing is changed\n", s.file, other); code != exitFailed || stderr != want {
+		t.Errorf("reload with another file exits %d and prints\n%s%s\nwant\n%s", code, stdout, stderr, want)
 	}
 
 	taken, err := s.d.stack.Listen("tcp", ":9")
@@ -106,6 +116,20 @@ func TestStatusTellsOfTrouble(t *testing.T) {
 }
 
 // unixClient speaks HTTP over a UNIX socket.
+// TestClient_daemonThatDoesNotAnswer: one that is stopped takes connections and says nothing.
+func TestClient_daemonThatDoesNotAnswer(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "control.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = client{socket}.open(http.MethodGet, "/v1/status", nil, time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "it does not answer (is it stopped, or very busy?)") {
+		t.Error(err)
+	}
+}
+
 func unixClient(socket string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,

@@ -23,6 +23,7 @@ type daemon struct {
 	log      *logger
 	notify   *notifier
 	load     func() (*config.Config, error) // reads the configuration anew
+	file     string                         // from where; empty: it is built in
 	link     *tun.Impaired
 	stack    *stack.Stack
 	services *services

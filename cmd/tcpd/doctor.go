@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -65,6 +66,7 @@ missing the commands that mend it are printed. Exit status 0 if nothing is missi
 			return failed(err)
 		}
 		d := examine(c, machine{c}, local)
+		d.Findings = slices.Insert(d.Findings, 0, finding{Check: "config", Verdict: right, Text: "compared with " + settings.source()})
 		if err := d.write(cmd.OutOrStdout(), output == "json"); err != nil {
 			return failed(err)
 		}

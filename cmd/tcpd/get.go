@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +36,7 @@ func newGetCommand() *cobra.Command {
 	g := &getting{}
 	g.addresses = standaloneAddresses
 	cmd := &cobra.Command{
-		Use: "get URL", Short: "Get a URL over a TCP of our own", Long: getAbout, Example: getExamples, Args: cobra.ExactArgs(1),
+		Use: "get URL", Short: "Get a URL over a TCP of our own", Long: getAbout, Example: getExamples, Args: oneArg("a URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g.out, g.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return failed(g.run(cmd.Context(), args[0]))
@@ -114,9 +116,13 @@ func (g *getting) talkative(t http.RoundTripper) http.RoundTripper {
 		return t
 	}
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		a, err := t.RoundTrip(r)
-		fmt.Fprintf(g.err, "> %s %s HTTP/1.1\n> Host: %s\n", r.Method, r.URL.RequestURI(), r.URL.Host)
-		g.headers(">", r.Header)
+		var connected atomic.Bool
+		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+		a, err := t.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+		if connected.Load() {
+			fmt.Fprintf(g.err, "> %s %s HTTP/1.1\n> Host: %s\n", r.Method, r.URL.RequestURI(), r.URL.Host)
+			g.headers(">", r.Header)
+		}
 		if err == nil {
 			if a.TLS != nil {
 				fmt.Fprintf(g.err, "* %s, %s\n", tls.VersionName(a.TLS.Version), tls.CipherSuiteName(a.TLS.CipherSuite))

@@ -103,6 +103,17 @@ func TestGetThroughTheDaemon(t *testing.T) {
 	}
 }
 
+// Nothing was asked where nobody took the connection.
+func TestGetShowsWhatWasAsked(t *testing.T) {
+	_, socket := behind(t, pages(t, nil))
+	for url, want := range map[string]bool{"http://10.77.0.1/": true, "http://10.77.0.1:81/": false} {
+		_, _, stderr := runLine("get", "-v", "--socket", socket, url)
+		if strings.Contains(stderr, "> GET / HTTP/1.1") != want {
+			t.Errorf("get -v %s shows\n%s", url, stderr)
+		}
+	}
+}
+
 func TestGetWritesWholeFiles(t *testing.T) {
 	_, socket := behind(t, pages(t, nil))
 	file := filepath.Join(t.TempDir(), "page")

@@ -80,7 +80,7 @@ func newSetup(t *testing.T, text string) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.d.load = func() (*config.Config, error) { return config.Load(s.file) }
+	s.d.load, s.d.file = func() (*config.Config, error) { return config.Load(s.file) }, s.file
 	t.Cleanup(s.d.close)
 	s.client, err = stack.New(stack.Config{Link: far, Addresses: c.Tun.Host})
 	if err != nil {

@@ -30,7 +30,7 @@ func (d *daemon) openMetrics() (*httpServer, error) {
 	}
 	l, err := net.Listen("tcp", where)
 	if err != nil {
-		return nil, fmt.Errorf("metrics.listen: %w", err)
+		return nil, fmt.Errorf("metrics.listen: %w%s", err, remedy(err, "another program has it, choose another port"))
 	}
 	s := newHTTPServer(l, d.metricsHandler())
 	go func() {

@@ -34,7 +34,7 @@ func newPingCommand() *cobra.Command {
 		Use: "ping HOST", Short: "Ping a host from an address of our own",
 		Long: `Send ICMP echo requests, through a running daemon or standalone with --tun or --link, until
 interrupted or as many as -c says. It fails when no answer came.`,
-		Example: pingExamples, Args: cobra.ExactArgs(1),
+		Example: pingExamples, Args: oneArg("a host or an address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p.out = cmd.OutOrStdout()
 			return failed(p.run(cmd.Context(), args[0], cmd.ErrOrStderr()))

@@ -24,7 +24,7 @@ func newProfileCommand() *cobra.Command {
 	var where socketFlags
 	var length time.Duration
 	cmd := &cobra.Command{
-		Use: "profile FILE", Short: "See what the running daemon spends its time on", Long: profileAbout, Args: cobra.ExactArgs(1),
+		Use: "profile FILE", Short: "See what the running daemon spends its time on", Long: profileAbout, Args: oneArg("FILE: where the profile goes"),
 		Example: `  tcpd profile --for 2s cpu.pprof && ls -l cpu.pprof   # then: go tool pprof -top cpu.pprof`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if length < time.Second || length > mostProfile {
@@ -38,13 +38,18 @@ func newProfileCommand() *cobra.Command {
 		},
 	}
 	where.define(cmd)
-	cmd.Flags().DurationVar(&length, "for", 10*time.Second, "for how long")
+	cmd.Flags().DurationVar(&length, "for", 10*time.Second, "for how long, 1s to 50s")
 	return cmd
 }
 
 // profile writes a profile of the daemon to a file, which is there only if it is whole.
 func (c client) profile(length time.Duration, name string) error {
-	body, err := c.open(http.MethodGet, fmt.Sprintf("/v1/profile?for=%d", length.Milliseconds()), nil)
+	f, err := whole.Create(name, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	body, err := c.open(http.MethodGet, fmt.Sprintf("/v1/profile?for=%d", length.Milliseconds()), nil, length+patience)
 	if err != nil {
 		return err
 	}
@@ -53,11 +58,6 @@ func (c client) profile(length time.Duration, name string) error {
 	if err != nil {
 		return c.unreachable(err)
 	}
-	f, err := whole.Create(name, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
 	if _, err := f.Write(text); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (d *daemon) serveProfile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := pprof.StartCPUProfile(w); err != nil {
-		answer(w, http.StatusConflict, controlError{Error: "no profile is made: " + err.Error()})
+		answer(w, http.StatusConflict, controlError{Error: fmt.Sprintf("no profile is made: %v; wait for the other to end", err)})
 		return
 	}
 	defer pprof.StopCPUProfile()

@@ -38,8 +38,12 @@ func TestProfileCommand(t *testing.T) {
 			t.Errorf("--for %s exits %d and prints %s", length, code, stderr)
 		}
 	}
+	code, _, stderr := runLine("profile", "--socket", socket, "--for", "50s", "/nonexistent/cpu.pprof") // not after 50 s
+	if code != exitFailed || !strings.Contains(stderr, "create /nonexistent/cpu.pprof: no such file") {
+		t.Errorf("a file that cannot be: exit %d, %s", code, stderr)
+	}
 	for _, length := range []string{"", "x", "-1", "60000"} {
-		_, err := client{socket}.open(http.MethodGet, "/v1/profile?for="+length, nil)
+		_, err := client{socket}.open(http.MethodGet, "/v1/profile?for="+length, nil, patience)
 		if err == nil || !strings.Contains(err.Error(), "up to 50000 milliseconds") {
 			t.Errorf("for=%s: %v", length, err)
 		}
@@ -54,7 +58,7 @@ func TestProfile_oneAtATime(t *testing.T) {
 	}
 	code, _, stderr := runLine("profile", "--socket", socket, "--for", "1s", filepath.Join(t.TempDir(), "cpu.pprof"))
 	pprof.StopCPUProfile()
-	if code != exitFailed || !strings.Contains(stderr, "no profile is made: cpu profiling already in use") {
+	if code != exitFailed || !strings.Contains(stderr, "no profile is made: cpu profiling already in use; wait") {
 		t.Errorf("the second exits %d and prints %s", code, stderr)
 	}
 	gone, leave := context.WithCancel(t.Context())

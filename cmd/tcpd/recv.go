@@ -61,6 +61,11 @@ type receiving struct {
 }
 
 func (r *receiving) run(ctx context.Context, f *hostFlags, port int, stderr io.Writer) error {
+	out, err := r.open()
+	if err != nil {
+		return err
+	}
+	defer out.discard()
 	h, err := f.open(stderr)
 	if err != nil {
 		return err
@@ -78,7 +83,7 @@ func (r *receiving) run(ctx context.Context, f *hostFlags, port int, stderr io.W
 	}
 	conn := accepted.(*stack.Conn)
 	p := watch(stderr, f.trace, r.count.Load)
-	err = r.receive(ctx, h, conn)
+	err = r.receive(ctx, h, conn, out)
 	took := p.end()
 	if err != nil {
 		_ = conn.SetLinger(0)
@@ -92,12 +97,7 @@ func (r *receiving) run(ctx context.Context, f *hostFlags, port int, stderr io.W
 }
 
 // receive keeps the stream, and says FIN once it is kept.
-func (r *receiving) receive(ctx context.Context, h *host, conn *stack.Conn) error {
-	out, err := r.open()
-	if err != nil {
-		return err
-	}
-	defer out.discard()
+func (r *receiving) receive(ctx context.Context, h *host, conn *stack.Conn, out destination) error {
 	b := make([]byte, 256<<10)
 	for {
 		n, err := conn.Read(b)

@@ -46,7 +46,7 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d.load, d.notify = s.load, notify
+	d.load, d.notify, d.file = s.load, notify, absolute(s.file)
 	defer d.close()
 	d.govern()
 	return d.serve(signals, stdout)
@@ -67,6 +67,11 @@ func (d *daemon) serve(signals <-chan os.Signal, stdout io.Writer) error {
 
 	d.log.Info("ready", zap.String("device", d.link.Name()), zap.String("version", version()))
 	d.notify.ready(d.summary())
+	if len(d.config().Tun.Host) > 0 {
+		d.warnOfRoutes() // the kernel's side is ours, and complete
+	} else {
+		time.AfterFunc(housekeeping, d.warnOfRoutes)
+	}
 	if f, ok := stdout.(*os.File); ok && isTerminal(f) {
 		d.greet(f)
 	}

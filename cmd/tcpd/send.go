@@ -30,7 +30,7 @@ func newSendCommand() *cobra.Command {
 	f := &hostFlags{addresses: fromAddresses}
 	cmd := &cobra.Command{
 		Use: "send HOST:PORT", Short: "Send the standard input over a connection of our own", Long: sendAbout,
-		Example: sendExamples, Args: cobra.ExactArgs(1),
+		Example: sendExamples, Args: oneArg("ADDRESS:PORT to send to"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !f.own() {
 				return errors.New("say how packets go: --link udp:LOCAL,REMOTE, or --tun NAME")

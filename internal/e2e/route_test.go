@@ -50,3 +50,18 @@ func (ns *namespace) forward(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressOfAnother: a second daemon on the same address would be ready and never hear anything. It says so, and the first does
+// not.
+func TestAddressOfAnother(t *testing.T) {
+	ns := newNamespace(t, "two daemons on one address")
+	first := start(t, ns, settings{services: []string{echoService}})
+	second := prepare(t, ns)
+	second.configureText(t, "tun: {name: tcp1, host: [10.77.0.3/24]}\naddresses: [10.77.0.2/24]\nservices: [{name: echo, listen: \":7\", echo: {}}]\n"+
+		"control: {socket: "+second.dir+"/control.sock}\n")
+	second.launch(t, builtBinary(t), "run", "--config", second.config)
+	second.wantLog(t, 0, "elsewhere, not to tcp1", "10.77.0.2 (through tcp0)", "tcpd doctor")
+	if hasLine(first.log.String(), "elsewhere") {
+		t.Errorf("the first has its address: %s", first.log.String())
+	}
+}

@@ -2,6 +2,7 @@
 package whole
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 )
@@ -18,7 +19,7 @@ type File struct {
 func Create(path string, mode os.FileMode) (*File, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*.part")
 	if err != nil {
-		return nil, err
+		return nil, named(err, path)
 	}
 	if err := f.Chmod(mode); err != nil {
 		_ = f.Close()
@@ -26,6 +27,15 @@ func Create(path string, mode os.FileMode) (*File, error) {
 		return nil, err
 	}
 	return &File{File: f, path: path}, nil
+}
+
+// named is err with the name that the file was to have: nobody knows the other.
+func named(err error, path string) error {
+	var of *os.PathError
+	if errors.As(err, &of) {
+		return &os.PathError{Op: "create", Path: path, Err: of.Err}
+	}
+	return err
 }
 
 // Commit makes what was written durable and gives it its name, in place of a file that has it now.

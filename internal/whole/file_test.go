@@ -18,6 +18,13 @@ func names(t *testing.T, dir string) (list []string) {
 	return list
 }
 
+func TestCreate_namesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none", "data")
+	if _, err := Create(path, 0o640); err == nil || err.Error() != "create "+path+": no such file or directory" {
+		t.Error(err)
+	}
+}
+
 func TestFileAppearsWhole(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "data")
