@@ -14,7 +14,7 @@ type Discard struct {
 // Serve answers on l until ctx or l is closed, and closes l. Connections that run then go on.
 func (d *Discard) Serve(ctx context.Context, l net.Listener) error {
 	if events, ok := l.(eventListener); ok {
-		return serveEvents(ctx, events, d.Log, &d.Counters, discardTurn)
+		return serveEvents(ctx, events, d.Log, &d.Counters, discardTurn, discard)
 	}
 	return serve(ctx, l, d.Log, &d.Counters, discard)
 }

@@ -16,7 +16,7 @@ type Echo struct {
 // Serve answers on l until ctx or l is closed, and closes l. Connections that run then go on.
 func (e *Echo) Serve(ctx context.Context, l net.Listener) error {
 	if events, ok := l.(eventListener); ok {
-		return serveEvents(ctx, events, e.Log, &e.Counters, echoTurn)
+		return serveEvents(ctx, events, e.Log, &e.Counters, echoTurn, echo)
 	}
 	return serve(ctx, l, e.Log, &e.Counters, echo)
 }

@@ -13,7 +13,7 @@ import (
 type (
 	eventListener interface {
 		net.Listener
-		ServeEvents(open func() eventHandler) error
+		SetHandler(open func() eventHandler)
 	}
 	eventHandler = interface {
 		Ready(c eventConn) (more bool)
@@ -44,13 +44,10 @@ type eventServer struct {
 	turn     turn
 }
 
-// serveEvents is serve for a listener that calls.
-func serveEvents(ctx context.Context, l eventListener, log Log, c *Counters, t turn) error {
-	defer func() { _ = l.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
-	s := &eventServer{log: log, counters: c, turn: t}
-	return ending(ctx, l, l.ServeEvents(s.open))
+// serveEvents is serve for a listener that calls. A connection that was being accepted when calls began has a goroutine, with handle.
+func serveEvents(ctx context.Context, l eventListener, log Log, c *Counters, t turn, handle func(net.Conn) Reason) error {
+	l.SetHandler((&eventServer{log: log, counters: c, turn: t}).open)
+	return serve(ctx, l, log, c, handle)
 }
 
 func (s *eventServer) open() eventHandler {

@@ -83,7 +83,7 @@ func insisting(t *testing.T) (*Stack, *shard, *insistent) {
 	}
 	first := make(chan *eventConn, 1)
 	h := &insistent{calls: first, over: make(chan struct{})}
-	go func() { _ = l.ServeEvents(func() Handler { return h }) }()
+	l.SetHandler(func() Handler { return h })
 	if _, err := client.Dial("tcp", "10.77.0.2:7"); err != nil {
 		t.Fatal(err)
 	}

@@ -142,20 +142,18 @@ func (c *eventConn) opError(op string, err error) error {
 	return opError(op, c.LocalAddr(), c.RemoteAddr(), err)
 }
 
-// ServeEvents serves the connections of l by handlers, which open makes, until l is closed; then it returns an error that is
-// net.ErrClosed, and connections go on. open is called in the manner of a Handler, and must not be nil. Accept is not to be
-// called beside.
-func (l *Listener) ServeEvents(open func() Handler) error {
+// SetHandler has the connections that come from now on served by handlers, which open makes; with nil they wait for Accept. Those
+// that are there go on as they are; one that Accept was about to take may still come from there. open is called in the manner of a
+// Handler, and returns one.
+func (l *Listener) SetHandler(open func() Handler) {
 	for _, sh := range l.stack.shards {
 		now := sh.lock()
 		l.open[sh.index] = open
-		if sh.listeners[l.ids[sh.index]] == l {
+		if open != nil && sh.listeners[l.ids[sh.index]] == l {
 			sh.acceptServed(now, l)
 		}
 		sh.leave(now)
 	}
-	<-l.closed
-	return opError("accept", nil, l.Addr(), net.ErrClosed)
 }
 
 // acceptServed takes the connections that wait for a listener with handlers.

@@ -148,7 +148,7 @@ func TestHandler_givesUpWithBytesBorrowed(t *testing.T) {
 			t.Run(name+"/"+family, func(t *testing.T) {
 				p := newPair(t, 1)
 				l := p.listen(addr, stack.ListenOptions{})
-				go func() { _ = l.ServeEvents(func() stack.Handler { return giveUp }) }()
+				l.SetHandler(func() stack.Handler { return giveUp })
 				c := p.dial(addr)
 				mustWrite(t, c, "hi")
 				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {

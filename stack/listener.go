@@ -39,7 +39,7 @@ type Listener struct {
 	addr    netip.AddrPort
 	follows atomic.Bool      // the stack's options, as they change
 	ids     []tcp.ListenerID // by shard
-	open    []func() Handler // by shard, guarded by its lock: see ServeEvents
+	open    []func() Handler // by shard, guarded by its lock: see SetHandler
 	ready   []atomic.Bool    // by shard: its table has something for us
 	next    atomic.Uint32    // shard to ask first
 	wake    chan struct{}    // a token: something is ready

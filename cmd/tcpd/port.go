@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"tcpd/service"
+	"tcpd/stack"
 )
 
 // arrival is what a listener gave: a connection, or an attempt at one if the listener holds them, or an error.
@@ -88,15 +89,24 @@ func (p *port) inCharge() *stage {
 	return p.stage
 }
 
-// replace returns the listener of a new service and closes that of the old one, which thereby ends to accept.
+// replace returns the listener of a new service and closes that of the old one, which thereby ends to accept. Until the new one
+// says otherwise connections wait for Accept.
 func (p *port) replace() net.Listener {
 	p.mu.Lock()
 	old := p.stage
 	p.stage = newStage(p)
 	next := p.stage
+	if l, ok := p.listener.(caller); ok {
+		l.SetHandler(nil)
+	}
 	p.mu.Unlock()
 	_ = old.Close()
 	return next.listener()
+}
+
+// caller is a listener whose connections can be served by calls.
+type caller interface {
+	SetHandler(open func() stack.Handler)
 }
 
 // close ends the port: nothing is accepted from now on.
@@ -122,8 +132,11 @@ func newStage(p *port) *stage {
 
 // listener returns the stage with the methods that the port's own listener has.
 func (s *stage) listener() net.Listener {
-	if _, ok := s.port.listener.(service.AttemptListener); ok {
+	switch l := s.port.listener.(type) {
+	case service.AttemptListener:
 		return heldStage{s}
+	case caller:
+		return calledStage{s, l}
 	}
 	return s
 }
@@ -159,4 +172,19 @@ type heldStage struct{ *stage }
 func (s heldStage) NextAttempt() (service.Attempt, error) {
 	a := s.wait()
 	return a.attempt, a.err
+}
+
+// calledStage is the stage of a listener that can serve by calls.
+type calledStage struct {
+	*stage
+	caller caller
+}
+
+// SetHandler has what arrives served by calls while the service is in charge.
+func (s calledStage) SetHandler(open func() stack.Handler) {
+	s.port.mu.Lock()
+	defer s.port.mu.Unlock()
+	if s.port.stage == s.stage {
+		s.caller.SetHandler(open)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -163,4 +164,41 @@ func (l *failingListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
+}
+
+// TestIdleEchoesNeedNoGoroutine: the daemon's listeners serve by calls what can be served so.
+func TestIdleEchoesNeedNoGoroutine(t *testing.T) {
+	s := newSetup(t, "services:\n"+serviceLine("echo", 7, "echo: {}"))
+	wantEcho(t, s.mustDial("10.77.0.2:7"), "warm")
+	const n = 100
+	before := runtime.NumGoroutine()
+	for range n {
+		wantEcho(t, s.mustDial("10.77.0.2:7"), "idle from now on")
+	}
+	if more := runtime.NumGoroutine() - before; more > n/10 {
+		t.Errorf("%d goroutines more with %d connections", more, n)
+	}
+}
+
+// TestReloadBetweenCallsAndGoroutines: a port that stays open is served by calls, by goroutines and by calls again, and whoever came
+// before goes on as he was.
+func TestReloadBetweenCallsAndGoroutines(t *testing.T) {
+	echo := "services:\n" + serviceLine("first", 7, "echo: {}")
+	s := newSetup(t, echo)
+	running := s.mustDial("10.77.0.2:7")
+	wantEcho(t, running, "by calls")
+	for range 20 {
+		if _, err := s.reload("services:\n" + serviceLine("first", 7, "http: {body: page}")); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.get("10.77.0.2:7"); got != "page" {
+			t.Fatalf("the page is %q", got)
+		}
+		wantEcho(t, running, "it was here before")
+		if _, err := s.reload(echo); err != nil {
+			t.Fatal(err)
+		}
+		wantEcho(t, s.mustDial("10.77.0.2:7"), "by calls again")
+	}
+	wantEcho(t, running, "all the time")
 }
