@@ -220,17 +220,21 @@ func windowScale(n int) uint8 {
 	return s
 }
 
+// theirMSS is what the peer takes, without IP and TCP header.
+func (c *Conn) theirMSS() int {
+	switch {
+	case c.peerMSS != 0:
+		return int(c.peerMSS)
+	case c.flow.Local.Is4():
+		return defaultMSS4 // RFC 9293, MUST-15
+	}
+	return defaultMSS6
+}
+
 // sizeSegments derives the payload of a full segment from path and peer.
 func (c *Conn) sizeSegments() {
 	m := int(c.pathMTU) - c.flow.headerLen() - headerLen
-	peer := int(c.peerMSS)
-	if peer == 0 {
-		peer = defaultMSS4 // RFC 9293, MUST-15
-		if !c.flow.Local.Is4() {
-			peer = defaultMSS6
-		}
-	}
-	m = max(min(m, peer), minSendMSS)
+	m = max(min(m, c.theirMSS()), minSendMSS)
 	if c.timestamps {
 		m -= timestampsLen
 	}

@@ -88,9 +88,7 @@ func (t *Table) limitSearch(now Time, c *Conn) {
 	if p, ok := t.paths.mtu[c.flow.Remote]; ok && !p.searched && now < p.expires {
 		m = min(m, int(p.mtu))
 	}
-	if c.peerMSS != 0 {
-		m = min(m, int(c.peerMSS)+c.flow.headerLen()+headerLen)
-	}
+	m = min(m, c.theirMSS()+c.flow.headerLen()+headerLen)
 	if limit := uint16(m); s.limit == 0 || limit < s.limit {
 		s.limit = limit
 		s.high = limit

@@ -149,3 +149,56 @@ func TestMTUSearch_linkNarrows(t *testing.T) {
 		})
 	}
 }
+
+// TestMTUSearch_lostWithoutSACK: the segment before a probe is lost, and the probe as well. The peer has no SACK, so the loss of
+// the probe is found by a partial acknowledgement, and that of its data in small segments proves nothing.
+func TestMTUSearch_lostWithoutSACK(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(peerOptions{mss: 1460, scale: 7, listen: ListenOptions{Options: Options{MTUProbing: MTUProbingOn}}})
+		c.window = 2000
+		c.write(1, 60000)
+		mss := int(c.conn.snd.mss)
+		c.advance(100 * Millisecond)
+		c.send(seg{flags: ACK, seq: 1, ack: 1 + 2*mss})
+		s := c.table.searchOf(c.conn)
+		if s.size == 0 {
+			c.Fatal("no probe left")
+		}
+		before, probe := c.conn.pathMTU, s.end.Sub(c.iss)-(int(s.size)-c.conn.headers())
+		c.advance(100 * Millisecond)
+		for range 5 {
+			c.send(seg{flags: ACK, seq: 1, ack: probe - mss})
+			c.advance(Millisecond)
+		}
+		for _, ack := range []int{probe, probe + mss, c.conn.snd.nxt.Sub(c.iss)} {
+			c.advance(100 * Millisecond)
+			c.send(seg{flags: ACK, seq: 1, ack: ack})
+		}
+		if i := c.table.Info(c.now, c.conn); i.Timeouts != 0 || i.Retransmits == 0 {
+			c.Errorf("%d time-outs, %d retransmissions: the test is about a fast recovery", i.Timeouts, i.Retransmits)
+		}
+		if c.conn.pathMTU != before {
+			c.Errorf("the path MTU is %d, %d before, and no packet of that size has arrived", c.conn.pathMTU, before)
+		}
+		c.discard()
+	})
+}
+
+// TestMTUSearch_peerWithoutMSS: who names no MSS takes the default, also from a probe (RFC 9293, MUST-15).
+func TestMTUSearch_peerWithoutMSS(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(peerOptions{scale: 7, sack: true, listen: ListenOptions{Options: Options{MTUProbing: MTUProbingOn}}})
+		c.window = 2000
+		c.write(1, 100_000)
+		for i := range 12 {
+			c.advance(100 * Millisecond)
+			c.send(seg{flags: ACK, seq: 1, ack: 1 + 2*(i+1)*int(c.conn.snd.mss)})
+		}
+		for _, s := range c.inbox {
+			if s.unit == 0 && s.len > c.conn.theirMSS() {
+				c.Errorf("a segment of %d bytes", s.len)
+			}
+		}
+		c.discard()
+	})
+}

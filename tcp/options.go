@@ -119,6 +119,13 @@ func (w *optionWriter) timestamps(val, ecr uint32) {
 	w.n += timestampsLen
 }
 
+// sackAndTimestamps writes both as Linux does, in the place of the one: a Fast Open cookie of 16 bytes fits beside them.
+func (w *optionWriter) sackAndTimestamps(val, ecr uint32) {
+	at := w.n
+	w.timestamps(val, ecr)
+	w.b[at], w.b[at+1] = optSACKPermitted, 2
+}
+
 // fastOpen writes a cookie, or asks for one with none.
 func (w *optionWriter) fastOpen(cookie []byte) {
 	for (w.n+2+len(cookie))%4 != 0 {

@@ -31,7 +31,14 @@ func (t *Table) pathMTU(now Time, to ip.Addr) uint16 {
 	return link
 }
 
-func (t *Table) rememberPath(now Time, to ip.Addr, mtu uint16) { t.keepPath(now, to, mtu, false) }
+// rememberPath takes what a router says. What another has said is not taken back by that: "A node MUST NOT increase its estimate of
+// the Path MTU in response to the contents of a Packet Too Big message" (RFC 8201, section 4).
+func (t *Table) rememberPath(now Time, to ip.Addr, mtu uint16) {
+	if p, ok := t.paths.mtu[to]; ok && !p.searched && now < p.expires && p.mtu < mtu {
+		return
+	}
+	t.keepPath(now, to, mtu, false)
+}
 
 func (t *Table) rememberSearched(now Time, to ip.Addr, mtu uint16) { t.keepPath(now, to, mtu, true) }
 

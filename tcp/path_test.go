@@ -143,3 +143,35 @@ func TestSetMTU_afterTimeout(t *testing.T) {
 		}
 	})
 }
+
+// TestPath_largerReport: a router that carries more does not take back what a narrower one has said (RFC 8201, section 4).
+func TestPath_largerReport(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(peerOptions{mss: 1460, scale: -1})
+		c.write(1, 5600)
+		first, flow, iss := c.conn, c.flow, c.iss
+		c.flow.RemotePort++
+		c.knowISS = false
+		c.discard()
+		c.handshake(peerOptions{mss: 1460, scale: -1})
+		c.conn = c.table.Accept(c.listener)
+		c.write(1, 5600)
+		c.discard()
+		second, itsFlow, itsISS := c.conn, c.flow, c.iss
+		c.conn, c.flow, c.iss = first, flow, iss
+		c.wantDrop("the first is told of 1300", c.unreachable(ip.PacketTooBig, 1, 1300), DropNone)
+		c.discard()
+		c.conn, c.flow, c.iss = second, itsFlow, itsISS
+		c.wantDrop("the second of 1450", c.unreachable(ip.PacketTooBig, 1, 1450), DropNone)
+		c.discard()
+		if got := c.table.pathMTU(c.now, flow.Remote); got != 1300 {
+			c.Errorf("the path carries %d now", got)
+		}
+		c.table.followPath(c.now, first)
+		if first.pathMTU != 1300 {
+			c.Errorf("the first connection sends %d", first.pathMTU)
+		}
+		c.settle()
+		c.discard()
+	})
+}

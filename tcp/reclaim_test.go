@@ -202,3 +202,21 @@ func (r *rig) end(tb testing.TB, c *Conn, f Flow) {
 }
 
 var _ Budget = (*sized)(nil)
+
+// TestReclaim_closedWindowThatSpeaks: a peer that goes on saying that its window is closed gets nothing by it: nothing has left.
+func TestReclaim_closedWindowThatSpeaks(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(peerOptions{mss: 1400, scale: -1})
+		c.write(1, 1400)
+		c.send(seg{flags: ACK, seq: 1, ack: 1401, win: closed})
+		c.write(1401, 5000)
+		for range 4 {
+			c.advance(10 * Second)
+			c.send(seg{flags: ACK, seq: 1, ack: 1401, win: closed})
+			c.discard()
+		}
+		if !c.conn.isSacrifice(c.now, sacrificeZeroWindow) {
+			c.Errorf("data left last %d s ago, it is said", c.now.Sub(c.conn.lastSent)/Second)
+		}
+	})
+}

@@ -89,7 +89,7 @@ func (t *Table) detectLossByDuplicates(now Time, c *Conn, d *delivery) bool {
 	if !partial && !third {
 		return false
 	}
-	if third && t.probeVanished(c, place{}) {
+	if t.probeVanished(c, place{}) {
 		return false
 	}
 	if third {

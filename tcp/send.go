@@ -84,7 +84,7 @@ func (c *Conn) sendable(now Time) (n int, fin bool) {
 	if c.ecn.hold {
 		return 0, false
 	}
-	if c.flight.empty() {
+	if c.flight.empty() && c.snd.windowRoom() > 0 {
 		c.restart(now)
 	}
 	mss := int(c.segmentPayload())
@@ -343,10 +343,12 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	if first || c.rcv.scale != 0 || c.snd.scale != 0 {
 		w.windowScale(windowScale(int(c.rcv.max)))
 	}
-	if first || c.sack {
+	switch sack, stamped := first || c.sack, first || c.timestamps; {
+	case sack && stamped:
+		w.sackAndTimestamps(c.tsNow(now), c.tsRecent)
+	case sack:
 		w.sackPermitted()
-	}
-	if first || c.timestamps {
+	case stamped:
 		w.timestamps(c.tsNow(now), c.tsRecent)
 	}
 	n := t.askFast(now, c)
