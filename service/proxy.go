@@ -35,7 +35,7 @@ const (
 type Proxy struct {
 	To            string        // "host:port" or "unix:/path"
 	ProxyProtocol ProxyProtocol // the header with the client's address that the backend expects
-	PendingDials  int           // dials, with the handshake that follows, at a time; further clients are refused at once
+	PendingDials  int           // dials at a time; further clients are refused at once. As many handshakes may follow them
 	DialTimeout   time.Duration
 
 	// HalfCloseTimeout is how long the other direction may be quiet after one side sent FIN.
@@ -46,7 +46,8 @@ type Proxy struct {
 	Log  Log
 	Counters
 
-	down atomic.Bool // the last dial failed
+	down       atomic.Bool // the last dial failed
+	handshakes handshakes
 }
 
 // Serve proxies the connections of l until ctx or l is closed, and closes l. Connections that run then go on. The settings
@@ -77,10 +78,26 @@ func (p *Proxy) attempt(a Attempt) {
 
 // introduce connects both sides. It returns nothing if the attempt was refused, which is counted.
 func (p *Proxy) introduce(a Attempt) (client, backend net.Conn) {
+	if backend = p.findHeld(a); backend == nil {
+		return nil, nil
+	}
+	place := p.handshakes.enter(a, orDefault(p.PendingDials, DefaultPendingDials))
+	client, err := a.Accept()
+	p.handshakes.leave(place)
+	if err != nil {
+		reset(backend)
+		p.refuse(HandshakeFailed)
+		return nil, nil
+	}
+	return client, backend
+}
+
+// findHeld connects to the backend for an attempt, or rejects that, which is counted.
+func (p *Proxy) findHeld(a Attempt) net.Conn {
 	if !p.admit() {
 		a.Reject()
 		p.refuse(DialLimit)
-		return nil, nil
+		return nil
 	}
 	defer p.done()
 	backend, err := p.dialWhile(a.Done())
@@ -91,15 +108,10 @@ func (p *Proxy) introduce(a Attempt) (client, backend net.Conn) {
 		}
 		a.Reject()
 		p.refusal(reason, err)
-		return nil, nil
+		return nil
 	}
 	p.answered()
-	if client, err = a.Accept(); err != nil {
-		reset(backend)
-		p.refuse(HandshakeFailed)
-		return nil, nil
-	}
-	return client, backend
+	return backend
 }
 
 // accepted serves a client whose handshake is complete.
@@ -172,7 +184,7 @@ func (p *Proxy) greet(client, backend net.Conn) Reason {
 	return Finished
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
+func orDefault[T time.Duration | int](d, otherwise T) T {
 	if d == 0 {
 		return otherwise
 	}

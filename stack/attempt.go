@@ -18,6 +18,8 @@ type Attempt struct {
 	// Guarded by the shard's lock.
 	over bool
 	conn *Conn
+
+	counted bool // by sources, until it ends or becomes a connection, which is
 }
 
 // NextAttempt waits for the next attempt of a listener with Hold.
@@ -33,15 +35,22 @@ func (l *Listener) NextAttempt() (*Attempt, error) {
 func (l *Listener) nextAttempt(sh *shard) *Attempt {
 	now := sh.lock()
 	defer func() { sh.leave(now) }()
-	if !l.isClosed() {
-		if t, ok := sh.table.NextAttempt(l.ids[sh.index]); ok {
-			a := &Attempt{
-				shard: sh, listener: l, id: t.ID, flow: t.Flow,
-				done: make(chan struct{}), wake: make(chan struct{}, 1),
-			}
-			sh.attempts[t.ID] = a
-			return a
+	for !l.isClosed() {
+		t, ok := sh.table.NextAttempt(l.ids[sh.index])
+		if !ok {
+			break
 		}
+		ok, counted := sh.stack.sources.open(now, t.Flow.Remote)
+		if !ok {
+			sh.table.RejectAttempt(now, t.ID)
+			continue
+		}
+		a := &Attempt{
+			shard: sh, listener: l, id: t.ID, flow: t.Flow, counted: counted,
+			done: make(chan struct{}), wake: make(chan struct{}, 1),
+		}
+		sh.attempts[t.ID] = a
+		return a
 	}
 	l.ready[sh.index].Store(false)
 	return nil
@@ -57,7 +66,7 @@ func (a *Attempt) RemoteAddr() net.Addr { return tcpAddr(a.flow.Remote, a.flow.R
 func (a *Attempt) Done() <-chan struct{} { return a.done }
 
 // Accept answers the SYN and waits until the handshake is complete. The error is syscall.ECONNABORTED when it failed, or the
-// attempt was over before. It is called once.
+// attempt was over before, or was rejected meanwhile. It is called once.
 func (a *Attempt) Accept() (net.Conn, error) {
 	sh := a.shard
 	now := sh.lock()
@@ -80,7 +89,7 @@ func (a *Attempt) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Reject refuses the client with RST.
+// Reject refuses the client with RST. A connection that is there already is not concerned.
 func (a *Attempt) Reject() {
 	sh := a.shard
 	now := sh.lock()
@@ -94,27 +103,25 @@ func (a *Attempt) Reject() {
 
 // finish takes the end of the attempt: a connection, or nil.
 func (a *Attempt) finish(core *tcp.Conn, w *wakes) {
-	switch {
-	case core == nil:
+	if core == nil {
 		a.end()
-	default:
-		ok, counted := a.shard.stack.sources.open(a.shard.now, a.flow.Remote)
-		if !ok {
-			a.shard.orphans = append(a.shard.orphans, core)
-			a.end()
-			break
-		}
-		a.over = true
-		a.conn = a.shard.adopt(core)
-		a.conn.counted = counted
+		return
 	}
+	a.over = true
+	a.conn = a.shard.adopt(core)
+	a.conn.counted = a.counted
 	w.add(a.wake)
 }
 
-// end closes Done, once.
+// end ends the attempt without a connection, once.
 func (a *Attempt) end() {
-	if !a.over {
-		a.over = true
-		close(a.done)
+	if a.over {
+		return
 	}
+	a.over = true
+	if a.counted {
+		a.shard.stack.sources.close(a.flow.Remote)
+	}
+	close(a.done)
+	signal(a.wake)
 }

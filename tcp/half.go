@@ -343,8 +343,16 @@ func attemptID(i uint32, h *half) AttemptID { return AttemptID(h.generation)<<32
 
 // heldHalf returns the record of an attempt that still waits, or nil.
 func (t *Table) heldHalf(id AttemptID) *half {
+	if h := t.attemptHalf(id); h != nil && h.held {
+		return h
+	}
+	return nil
+}
+
+// attemptHalf returns the record of an attempt that is held, or accepted and not yet done.
+func (t *Table) attemptHalf(id AttemptID) *half {
 	if i := uint32(id); i < t.halves.next {
-		if h := t.halves.at(i); h.live && h.held && attemptID(i, h) == id {
+		if h := t.halves.at(i); h.live && (h.held || h.attempt) && attemptID(i, h) == id {
 			return h
 		}
 	}
@@ -363,13 +371,20 @@ func (t *Table) AcceptAttempt(now Time, id AttemptID) bool {
 	return true
 }
 
-// RejectAttempt is an application call: it refuses a held attempt with RST.
+// RejectAttempt is an application call: it refuses an attempt that is held, or accepted and not yet done, with RST. No
+// EventAttemptDone follows.
 func (t *Table) RejectAttempt(_ Time, id AttemptID) {
-	if h := t.heldHalf(id); h != nil {
-		h.held = false
-		t.reply(t.markedHalf(h, reply{flags: RST | ACK, ack: h.irs + 1}))
-		t.dropHalf(uint32(id), h)
+	h := t.attemptHalf(id)
+	if h == nil {
+		return
 	}
+	r := reply{flags: RST | ACK, ack: h.irs + 1}
+	if h.attempt { // the peer may have our SYN-ACK
+		r.seq = h.iss + 1
+	}
+	h.held, h.attempt = false, false
+	t.reply(t.markedHalf(h, r))
+	t.dropHalf(uint32(id), h)
 }
 
 // DropAttempt is an application call: it forgets a held attempt without an answer; the peer's next SYN is a new one.

@@ -194,6 +194,17 @@ func TestHold_accept(t *testing.T) {
 
 func TestHold_otherEnds(t *testing.T) {
 	ends := map[string]func(c *talk, id AttemptID){
+		"reject after the SYN-ACK": func(c *talk, id AttemptID) {
+			c.table.AcceptAttempt(c.now, id)
+			c.settle()
+			c.want("the SYN is answered", seg{flags: SYN | ACK, ack: 1})
+			c.table.RejectAttempt(c.now, id)
+			c.settle()
+			c.want("and refused", seg{flags: RST | ACK, seq: 1, ack: 1})
+			c.wantNoEvents("who rejects knows")
+			c.wantDrop("nothing is left", c.send(seg{flags: ACK, seq: 1, ack: 1}), DropClosedPort)
+			c.discard()
+		},
 		"reject": func(c *talk, id AttemptID) {
 			c.table.RejectAttempt(c.now, id)
 			c.settle()

@@ -163,3 +163,13 @@ func serviceLine(name string, port int, kind string) string {
 var ownAddresses = []netip.Addr{netip.MustParseAddr("10.77.0.2"), netip.MustParseAddr("fd77::2")}
 
 func at(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
