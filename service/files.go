@@ -40,25 +40,32 @@ func (t tree) Open(name string) (fs.File, error) {
 	// Without O_NONBLOCK, opening a FIFO waits for its writer.
 	f, err := t.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err == nil {
-		if t.served(f, name) {
-			return f, nil
+		var served fs.File
+		if served, err = t.served(f, name); err == nil {
+			return served, nil
 		}
 		_ = f.Close()
-		err = fs.ErrNotExist
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: publicError(err)}
 }
 
-func (t tree) served(f *os.File, name string) bool {
+// served returns what may be served of an open file. A directory has nothing but its name: net/http lists one whose index it cannot
+// open, also when that fails for a moment.
+func (t tree) served(f *os.File, name string) (fs.File, error) {
 	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case info.Mode().IsRegular():
+		return f, nil
+	case !info.IsDir():
+		return nil, fs.ErrNotExist
+	}
+	index, err := t.Open(path.Join(name, "index.html"))
 	if err != nil {
-		return false
+		return nil, err
 	}
-	if info.IsDir() {
-		index, err := t.root.Stat(path.Join(name, "index.html"))
-		return err == nil && index.Mode().IsRegular()
-	}
-	return info.Mode().IsRegular()
+	return struct{ fs.File }{f}, index.Close()
 }
 
 func publicError(err error) error {

@@ -3,8 +3,10 @@ package service
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -13,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // get sends a request by hand, so that no client tidies the path, and returns the answer with its body.
@@ -290,4 +294,65 @@ func request(t *testing.T, l net.Listener, name string) (net.Conn, *http.Respons
 		t.Fatalf("%s: got %+v, %v; want it on a connection that is kept", name, r, err)
 	}
 	return conn, r
+}
+
+// TestClientThatDoesNotRead: he costs a descriptor, a goroutine and a buffer, for a bounded time; who reads slowly gets all of it.
+func TestClientThatDoesNotRead(t *testing.T) {
+	dir := t.TempDir()
+	const size = 1 << 20
+	if err := os.WriteFile(filepath.Join(dir, "big"), make([]byte, size), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, slow := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := newLinePipe()
+			l := newScripted(far)
+			h := &HTTP{Root: dir}
+			ended := make(chan error, 1)
+			go func() { ended <- h.Serve(t.Context(), l) }()
+			go io.WriteString(near, "GET /big HTTP/1.0\r\n\r\n")
+			n := 0
+			for b := make([]byte, 8<<10); slow; time.Sleep(3 * time.Second) {
+				k, err := near.Read(b)
+				if n += k; err != nil {
+					break
+				}
+			}
+			time.Sleep(10 * time.Minute)
+			s := h.Snapshot()
+			if want := map[bool]Reason{false: ClientTimeout, true: Finished}[slow]; s.Active != 0 || s.Ended[want] != 1 || slow && n < size {
+				t.Errorf("slow %v: %d bytes read, %d active, ended %v", slow, n, s.Active, s.Ended)
+			}
+			_ = near.Close()
+			_ = l.Close()
+			<-ended
+		})
+	}
+}
+
+// TestDirectoriesHaveNoList: net/http lists a directory whose index it cannot open.
+func TestDirectoriesHaveNoList(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "index.html"), []byte("index"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	f, err := tree{root}.Open(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, lists := f.(fs.ReadDirFile); lists {
+		t.Error("a directory that is served can be listed")
+	}
+	if err := os.Remove(filepath.Join(dir, "index.html")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (tree{root}).Open("."); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory without an index: %v", err)
+	}
 }

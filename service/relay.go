@@ -74,12 +74,9 @@ func (r *relay) carry(src, dst *side) {
 	defer src.in.release()
 	for {
 		b, err := src.in.read()
-		if len(b) > 0 {
-			if _, failed := dst.conn.Write(b); failed != nil {
-				r.broke(dst.failures.of(failed))
-				return
-			}
-			r.progress()
+		if failed := r.pass(b, dst); failed != nil {
+			r.broke(dst.failures.of(failed))
+			return
 		}
 		switch {
 		case errors.Is(err, io.EOF):
@@ -91,6 +88,31 @@ func (r *relay) carry(src, dst *side) {
 			return
 		}
 	}
+}
+
+// pass writes b to dst. After a half-close it does so in pieces small enough for somebody slow to show that he is not quiet.
+func (r *relay) pass(b []byte, dst *side) error {
+	for len(b) > 0 {
+		n := len(b)
+		if r.watched() {
+			n = min(n, watchedPiece)
+		}
+		if _, err := dst.conn.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+		r.progress()
+	}
+	return nil
+}
+
+const watchedPiece = 16 << 10
+
+// watched: one side has ended, and the other is not to be quiet for long.
+func (r *relay) watched() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ended == 1
 }
 
 // carryFIN sends to dst the FIN that came from src, and watches src until the relay ends.

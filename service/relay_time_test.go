@@ -40,6 +40,31 @@ func TestHalfCloseTimeoutCountsQuietOnly(t *testing.T) {
 	})
 }
 
+// Somebody who takes what he is sent slowly is not quiet, however much of it comes at once.
+func TestHalfCloseTimeout_slowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, backend, _, result := virtualRelay(time.Second)
+		_ = client.CloseWrite()
+		wantEOF(t, backend, "FIN is carried")
+		const size = 1 << 20
+		go func() {
+			_, _ = backend.Write(make([]byte, size))
+			_ = backend.CloseWrite()
+		}()
+		n, b := 0, make([]byte, 8<<10)
+		for {
+			k, err := client.Read(b)
+			if n += k; err != nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if r := <-result; n != size || r != Finished {
+			t.Errorf("%d of %d bytes came, ended with %v", n, size, r)
+		}
+	})
+}
+
 func TestAQuietRelayIsNotTimedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, backend, inner, result := virtualRelay(time.Hour)

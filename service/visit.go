@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -40,6 +41,7 @@ type visit struct {
 	open     *sync.WaitGroup
 	reason   atomic.Uint32 // Finished until something fails; the first failure stays
 	closed   atomic.Bool
+	until    time.Time // the deadline of Write
 }
 
 // visitKey is the key of the *visit in a request's context.
@@ -55,8 +57,23 @@ func (v *visit) Read(b []byte) (int, error) {
 	return n, v.note(err)
 }
 
+// A client has so long to take what is written, and a second for each KiB of it. Who takes nothing would keep a descriptor, a
+// goroutine and a buffer for as long as he answers the probes of his closed window.
+const (
+	writeTime = time.Minute
+	writeRate = 1 << 10 // bytes a second
+)
+
 func (v *visit) Write(b []byte) (int, error) {
+	now, allowed := time.Now(), writeTime+time.Duration(len(b)/writeRate)*time.Second
+	if v.until.Sub(now) < allowed/2 { // not for each small answer
+		v.until = now.Add(allowed)
+		_ = v.Conn.SetWriteDeadline(v.until) // fails on a broken connection, as what follows does
+	}
 	n, err := v.Conn.Write(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		v.fail(ClientTimeout)
+	}
 	return n, v.note(err)
 }
 

@@ -167,7 +167,12 @@ func (c *Conn) Close() error {
 
 // CloseWrite tells the peer, by FIN after the last byte written, that no more follows. Reading goes on.
 func (c *Conn) CloseWrite() error {
-	return c.change("close", func(now tcp.Time) error { return c.shard.table.CloseWrite(now, c.core) })
+	var w wakes
+	defer func() { w.send() }()
+	return c.change("close", func(now tcp.Time) error {
+		c.write.rouse(&w) // a Write that waits for room waits for nothing
+		return c.shard.table.CloseWrite(now, c.core)
+	})
 }
 
 // change calls f, which concerns a connection that is open, under the lock.

@@ -41,6 +41,29 @@ func wantError(t *testing.T, what string, err error, target error) {
 	}
 }
 
+// TestCloseWrite_wakesWrite: a Write that waits for a peer who does not read waits for nothing then.
+func TestCloseWrite_wakesWrite(t *testing.T) {
+	for family, addr := range families {
+		t.Run(family, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _ := newPair(t, 1).connect(addr)
+				failed := make(chan error, 1)
+				go func() {
+					_, err := c.Write(make([]byte, 256<<20))
+					failed <- err
+				}()
+				time.Sleep(time.Minute)
+				if err := c.CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				wantError(t, "the Write that waited", <-failed, syscall.EPIPE)
+				c.SetLinger(0)
+				c.Close()
+			})
+		})
+	}
+}
+
 func TestHalfClose(t *testing.T) {
 	eachWay(t, func(t *testing.T, addr string, queues int) {
 		c, s := newPair(t, queues).connect(addr)

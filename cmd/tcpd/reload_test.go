@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -178,5 +179,26 @@ func TestReloadWhileStopping(t *testing.T) {
 	s.d.drain(t.Context())
 	if _, err := s.d.reload(); !errors.Is(err, errStopping) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestServiceThatFailed: its port closes, and it is not among those served; a reload that names it begins anew.
+func TestServiceThatFailed(t *testing.T) {
+	s := newSetup(t, "services:\n"+serviceLine("echo", 7, "echo: {}"))
+	broken := s.d.config().Services[0]
+	broken.Name, broken.Kind, broken.Listen = "web", "http", netip.AddrPortFrom(netip.Addr{}, 80)
+	broken.HTTP.Root = "/nonexistent" // as if it had gone since the configuration was checked
+	if err := s.d.services.apply(append(s.d.config().Services, broken)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the service is not served", func() bool { return len(s.d.services.serving()) == 1 })
+	if _, err := s.dial("10.77.0.2:80"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("its port is not closed: %v", err)
+	}
+	if _, err := s.reload("services:\n" + serviceLine("echo", 7, "echo: {}") + serviceLine("web", 80, "http: {body: page}")); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.get("10.77.0.2:80"); got != "page" {
+		t.Errorf("after the reload the page is %q", got)
 	}
 }

@@ -160,11 +160,12 @@ func (s *services) run(what config.Service, p *port) {
 	server := newServer(what, s.log.printf(what.Name))
 	s.ledger(what.Name).add(server)
 	l := p.replace()
+	stage := p.inCharge()
 	go func() {
 		// ctx stays open: closing the listener is how a service is told to accept no more.
 		if err := server.Serve(context.Background(), l); err != nil {
 			log.Error("the service ended, its port is closed", zap.Error(err))
-			p.close()
+			s.fail(what, p, stage)
 		}
 	}()
 	text := "serving " + what.Kind + " on " + bound(what, p).ListenText()
@@ -172,6 +173,19 @@ func (s *services) run(what config.Service, p *port) {
 		text += ", a free port"
 	}
 	log.Info(text)
+}
+
+// fail closes the port of a service that has ended by itself, unless another has it by now, and forgets both: the next reload that
+// names the service begins it anew.
+func (s *services) fail(what config.Service, p *port, stage *stage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ports[what.Place()] != p || p.inCharge() != stage {
+		return
+	}
+	p.close()
+	delete(s.ports, what.Place())
+	s.list = slices.DeleteFunc(s.list, func(o config.Service) bool { return o.Place() == what.Place() })
 }
 
 // shut closes the port of a service. Its connections go on.
