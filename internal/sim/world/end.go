@@ -29,6 +29,7 @@ type end struct {
 	merging   int32 // the packet that may grow, plus one; 0: none
 	unit      int
 	undecided map[tcp.AttemptID]tcp.Flow
+	forgot    map[tcp.Flow]int // attempts of a flow
 	arrived   uint64
 	early     uint64 // SYNs that met TIME-WAIT, and nothing in them told that they were new
 	ipDrops   uint64
@@ -225,17 +226,22 @@ func (e *end) accept() {
 	}
 }
 
+// mostForgotten is how many attempts of a flow are forgotten at most: a client gives up after seven, and it is nobody's fault.
+const mostForgotten = 3
+
 // decide answers an attempt: most are accepted, some refused, some forgotten.
 func (e *end) decide(id tcp.AttemptID) {
+	flow := e.undecided[id]
 	switch n := e.w.dice.IntN(10); {
-	case n > 1:
+	case n > 1, n == 0 && e.forgot[flow] == mostForgotten:
 		e.table.AcceptAttempt(e.clock(), id)
 	case n == 1:
-		if p := e.w.opened[reverse(e.undecided[id])]; p != nil {
+		if p := e.w.opened[reverse(flow)]; p != nil {
 			p.refused = true
 		}
 		e.table.RejectAttempt(e.clock(), id)
 	default:
+		e.forgot[flow]++
 		e.table.DropAttempt(id)
 	}
 }

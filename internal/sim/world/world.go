@@ -54,7 +54,10 @@ func newWorld(p plan, trace io.Writer) *world {
 	}
 	addr := p.addresses()
 	for i := range w.ends {
-		e := &end{w: w, index: i, plan: p.ends[i], mtu: p.ends[i].mtu, addr: addr[i], undecided: make(map[tcp.AttemptID]tcp.Flow)}
+		e := &end{
+			w: w, index: i, plan: p.ends[i], mtu: p.ends[i].mtu, addr: addr[i],
+			undecided: make(map[tcp.AttemptID]tcp.Flow), forgot: make(map[tcp.Flow]int),
+		}
 		e.memory = budget{limit: e.plan.memory, fickle: e.plan.fickle, chaos: newDice(p.seed, uint64(15+i))}
 		e.table = tcp.NewTable(p.config(i, &e.memory))
 		w.ends[i] = e
