@@ -53,13 +53,12 @@ func (p *Proxy) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
+// places is how many dials, and how many handshakes, there may be at a time.
+func (p *Proxy) places() int { return orDefault(p.PendingDials, DefaultPendingDials) }
+
 // admit takes one of the places for pending dials; done gives it back.
 func (p *Proxy) admit() bool {
-	limit := p.PendingDials
-	if limit == 0 {
-		limit = DefaultPendingDials
-	}
-	if p.pending.Add(1) > int64(limit) {
+	if p.pending.Add(1) > int64(p.places()) {
 		p.pending.Add(-1)
 		return false
 	}

@@ -81,7 +81,7 @@ func (p *Proxy) introduce(a Attempt) (client, backend net.Conn) {
 	if backend = p.findHeld(a); backend == nil {
 		return nil, nil
 	}
-	place := p.handshakes.enter(a, orDefault(p.PendingDials, DefaultPendingDials))
+	place := p.handshakes.enter(a, p.places())
 	client, err := a.Accept()
 	p.handshakes.leave(place)
 	if err != nil {

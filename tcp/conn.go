@@ -222,11 +222,16 @@ func windowScale(n int) uint8 {
 
 // theirMSS is what the peer takes, without IP and TCP header.
 func (c *Conn) theirMSS() int {
-	switch {
-	case c.peerMSS != 0:
+	if c.peerMSS != 0 {
 		return int(c.peerMSS)
-	case c.flow.Local.Is4():
-		return defaultMSS4 // RFC 9293, MUST-15
+	}
+	return c.flow.defaultMSS()
+}
+
+// defaultMSS is what a peer takes that does not say (RFC 9293, MUST-15).
+func (f *Flow) defaultMSS() int {
+	if f.Local.Is4() {
+		return defaultMSS4
 	}
 	return defaultMSS6
 }

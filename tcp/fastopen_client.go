@@ -62,10 +62,7 @@ func (t *Table) askFast(now Time, c *Conn) int {
 	t.options.fastOpen(s.cookie[:s.length])
 	mss := int(s.mss)
 	if mss == 0 {
-		mss = defaultMSS4
-		if !c.flow.Local.Is4() {
-			mss = defaultMSS6
-		}
+		mss = c.flow.defaultMSS()
 	}
 	n := min(mss, int(c.pathMTU)-c.flow.headerLen()-headerLen) - t.options.n
 	n = max(min(n, int(c.snd.buf.len)), 0)
