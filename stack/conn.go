@@ -46,6 +46,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 
 // readLocked reads, or blocks until it can. It gives the lock up meanwhile and moves now on.
 func (c *Conn) readLocked(now *tcp.Time, b []byte) (n int, err error) {
+	if len(b) == 0 { // package net asks no deadline either
+		return 0, c.open()
+	}
 	for {
 		if err := c.usable(&c.read, *now); err != nil {
 			return 0, err
@@ -55,7 +58,7 @@ func (c *Conn) readLocked(now *tcp.Time, b []byte) (n int, err error) {
 		} else {
 			n, err = c.readLent(now, b[:min(len(b), lendRead)])
 		}
-		if n > 0 || err != nil || len(b) == 0 {
+		if n > 0 || err != nil {
 			return n, err
 		}
 		c.block(&c.read, now)

@@ -166,6 +166,9 @@ func TestDeadlines(t *testing.T) {
 		if d := time.Since(start); d != 3*time.Second {
 			t.Errorf("Read returned after %v, the deadline was 3s", d)
 		}
+		if n, err := c.Read(nil); n != 0 || err != nil {
+			t.Errorf("an empty Read: %d, %v; package net asks no deadline for it", n, err)
+		}
 		c.SetWriteDeadline(start.Add(10 * time.Second))
 		n, err := c.Write(make([]byte, 64<<20))
 		wantError(t, "Write", err, os.ErrDeadlineExceeded)

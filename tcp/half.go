@@ -48,6 +48,13 @@ func (t *Table) listen(now Time, l *listener, f *Flow, s *segment) Drop {
 		return DropBacklog
 	case t.halvesFull():
 		return DropHalfOpen
+	}
+	return t.expect(now, l, f, s)
+}
+
+// expect makes the half-open record of a SYN, which is answered unless the application wants to decide first.
+func (t *Table) expect(now Time, l *listener, f *Flow, s *segment) Drop {
+	switch {
 	case t.connsFull():
 		return DropConnections
 	case t.exhausted() || !t.cfg.Memory.Charge(halfSize):
@@ -326,6 +333,7 @@ func (t *Table) open(now Time, l *listener, h *half) (*Conn, Drop) {
 		t.measureHandshake(c, h.sentAt)
 	}
 	t.startSearch(now, c)
+	c.stats.retransmits = uint32(h.retries)
 	c.startSending(now, int(h.retries))
 	t.counters.Accepted++
 	if h.ecn {

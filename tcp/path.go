@@ -155,27 +155,19 @@ func (s softError) err() error {
 	return ErrUnreachable
 }
 
-// packetTooBig lowers the path MTU; what was too big is sent again in smaller segments, and that is no congestion.
+// packetTooBig lowers the path MTU to what a router says, or may have meant by saying nothing.
 func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
-	floor := minPathMTU4
-	if !c.flow.Local.Is4() {
-		floor = minPathMTU6
-	}
 	if mtu == 0 {
 		if p := c.flight.search(quoted); c.flight.has(p) && t.probeVanished(c, p) {
 			return DropNone // what passes, the search knows better
 		}
 		mtu = plateau(min(int(c.pathMTU), int(c.snd.mss)+c.headers()))
 	}
-	mtu = max(mtu, floor)
-	if c.state == SynSent {
+	mtu = max(mtu, c.minPathMTU())
+	switch {
+	case c.state == SynSent:
 		return t.synTooBig(now, c, mtu)
-	}
-	largest := c.pathMTU
-	if c.search != 0 {
-		largest = max(largest, t.searchOf(c).size)
-	}
-	if mtu >= int(largest) || !synchronized.has(c.state) || !c.sentMore(quoted, mtu) {
+	case mtu >= t.largestPacket(c) || !synchronized.has(c.state) || !c.sentMore(quoted, mtu):
 		return DropPathMTU
 	}
 	t.rememberPath(now, c.flow.Remote, uint16(mtu))
@@ -184,19 +176,41 @@ func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 		t.limitSearch(now, c)
 		mtu = min(mtu, int(c.pathMTU))
 	}
-	old := int(c.snd.mss)
-	c.setPathMTU(uint16(mtu))
-	t.counters.PathMTUReduced++
-	if int(c.snd.mss) < old {
-		f := &c.flight
-		for p := (place{}); f.has(p); p = f.next(p) {
-			if f.at(p).len() > int(c.snd.mss) {
-				f.lose(p)
-			}
-		}
-		t.want(c)
-	}
+	t.narrow(c, uint16(mtu))
 	return DropNone
+}
+
+// minPathMTU is the least that is believed.
+func (c *Conn) minPathMTU() int {
+	if c.flow.Local.Is4() {
+		return minPathMTU4
+	}
+	return minPathMTU6
+}
+
+// largestPacket is the largest packet that c may have sent of late: a search probes beyond the path MTU.
+func (t *Table) largestPacket(c *Conn) int {
+	if c.search != 0 {
+		return int(max(c.pathMTU, t.searchOf(c).size))
+	}
+	return int(c.pathMTU)
+}
+
+// narrow lowers the path MTU of c. What was too big is sent again in smaller segments, and that is no congestion.
+func (t *Table) narrow(c *Conn, mtu uint16) {
+	old := c.snd.mss
+	c.setPathMTU(mtu)
+	t.counters.PathMTUReduced++
+	if c.snd.mss >= old {
+		return
+	}
+	f := &c.flight
+	for p := (place{}); f.has(p); p = f.next(p) {
+		if f.at(p).len() > int(c.snd.mss) {
+			f.lose(p)
+		}
+	}
+	t.want(c)
 }
 
 // sentMore: a packet of more than mtu bytes was sent with the sequence number that is quoted, or no router has complained of it

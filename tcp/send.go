@@ -369,7 +369,9 @@ func (t *Table) emitSyn(now Time, c *Conn, out *ip.Outgoing) bool {
 	c.snd.nxt = maxSeq(c.snd.nxt, c.snd.iss.Add(1+n)) // what travelled with the first SYN may be acknowledged after the second
 	c.lastSent = now
 	c.synDue, c.ackNow = false, false
+	c.stats.segmentsOut++
 	if c.retries > 0 {
+		c.stats.retransmits++
 		t.counters.Retransmits++
 	}
 	if c.deadlines[timerRetransmit] == 0 {

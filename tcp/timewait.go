@@ -223,7 +223,12 @@ func (t *Table) reopen(now Time, i uint32, s *segment) Drop {
 		t.reset(now, &w.flow, s)
 		return DropClosedPort
 	}
-	if d := t.listen(now, l, &w.flow, s); d != DropNone {
+	if l.full() {
+		return DropBacklog
+	}
+	// There is room among the half-open: this one comes in the place of what it ends, of which there is a bound, and a cookie
+	// cannot take the new numbers above the old ones.
+	if d := t.expect(now, l, &w.flow, s); d != DropNone {
 		return d // nothing came of it: the old record goes on
 	}
 	// The new sequence numbers have to lie above the old ones, whatever the clock says.
