@@ -52,6 +52,38 @@ func TestHeader_overwritesWhatWasThere(t *testing.T) {
 	})
 }
 
+func TestHeader_longerThanTheLengthField(t *testing.T) {
+	eachFamily(t, func(t *testing.T, f family) {
+		longest := maxLength
+		if f.ours.Is4() {
+			longest -= HeaderLen4
+		}
+		short := Header{Src: f.ours, Dst: f.peer, Protocol: ProtocolTCP, PayloadLen: longest}
+		if short.Len() != f.header || short.Put(make([]byte, MaxHeaderLen)) != f.header {
+			t.Errorf("%d bytes: a header of %d bytes, want %d", longest, short.Len(), f.header)
+		}
+		h := short
+		h.PayloadLen++
+		b := bytes.Repeat([]byte{0xff}, MaxHeaderLen+1)
+		if n := h.Put(b); n != h.Len() || b[n] != 0xff {
+			t.Fatalf("Put returns %d, Len %d", n, h.Len())
+		}
+		if f.ours.Is4() {
+			if b[2] != 0 || b[3] != 0 || slowSum(b[:HeaderLen4], 0) != 0xffff {
+				t.Errorf("%x: want length 0 and a checksum that is right", b)
+			}
+			return
+		}
+		// Next header 0, hop limit 64; then TCP follows, one unit of 8 bytes, option 0xc2 of 4 bytes, 65,536 + 8.
+		if got, want := b[4:8], []byte{0, 0, 0, 64}; !bytes.Equal(got, want) {
+			t.Errorf("length, next header and hop limit %x, want %x", got, want)
+		}
+		if got, want := b[HeaderLen6:MaxHeaderLen], []byte{6, 0, 0xc2, 4, 0, 1, 0, 8}; !bytes.Equal(got, want) {
+			t.Errorf("hop-by-hop header %x, want %x", got, want)
+		}
+	})
+}
+
 func TestHeader_allocatesNothing(t *testing.T) {
 	b := make([]byte, 1500)
 	eachFamily(t, func(t *testing.T, f family) {

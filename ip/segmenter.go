@@ -40,26 +40,54 @@ func (s *Segmenter) Split(o *Outgoing, emit func(*Outgoing) error) error {
 	if o.Offload.SegmentSize == 0 {
 		return s.whole(o, emit)
 	}
-	left, size := o.Len()-len(o.Header), int(o.Offload.SegmentSize)
+	s.out.Offload = Offload{}
+	return s.parts(o, int(o.Offload.SegmentSize), emit)
+}
+
+// Cut is Split for a link that takes super-packets, but none as long as this one: it makes shorter ones, of at most longest
+// bytes, with the offload of o.
+func (s *Segmenter) Cut(o *Outgoing, longest int, emit func(*Outgoing) error) error {
+	if o.Offload.SegmentSize == 0 || !s.begin(o) {
+		return ErrNotSegmentable
+	}
+	size := int(o.Offload.SegmentSize)
+	s.out.Offload, s.out.ChecksumOffset = o.Offload, o.ChecksumOffset
+	return s.parts(o, max((longest-len(s.out.Header))/size, 1)*size, emit)
+}
+
+// parts emits packets of size bytes of data.
+func (s *Segmenter) parts(o *Outgoing, size int, emit func(*Outgoing) error) error {
+	left := o.Len() - len(o.Header)
 	for sent := 0; ; sent += size {
 		n := min(size, left-sent)
 		s.takePayload(o, n)
-		s.segment(o, sent/size, sent, sent+n == left)
+		s.segment(o, sent/int(o.Offload.SegmentSize), sent, sent+n == left)
 		if err := emit(&s.out); err != nil || sent+n == left {
 			return err
 		}
 	}
 }
 
-// begin checks o, and copies its header.
+// begin checks o, and copies its header, without the jumbo payload option: its parts have none.
 func (s *Segmenter) begin(o *Outgoing) bool {
 	if !o.splittable() {
 		return false
 	}
 	s.part, s.offset = 0, 0
-	s.out.Header = append(s.out.Header[:0], o.Header...)
-	s.out.NetworkLen = o.NetworkLen
+	if h := o.Header; o.jumbo() {
+		s.out.Header = append(append(s.out.Header[:0], h[:HeaderLen6]...), h[o.NetworkLen:]...)
+		s.out.Header[nextHeaderAt] = h[HeaderLen6]
+		s.out.NetworkLen = HeaderLen6
+	} else {
+		s.out.Header, s.out.NetworkLen = append(s.out.Header[:0], h...), o.NetworkLen
+	}
 	return true
+}
+
+// jumbo reports whether the network header is one that Header.Put has given a jumbo payload option.
+func (o *Outgoing) jumbo() bool {
+	h := o.Header
+	return o.NetworkLen == MaxHeaderLen && h[0]>>4 == 6 && h[nextHeaderAt] == extensionHopByHop && h[HeaderLen6+2] == option6Jumbo
 }
 
 // splittable reports whether the lengths fit together, and a super-packet is TCP.
@@ -91,8 +119,11 @@ func (o *Outgoing) protocol() uint8 {
 	if o.Header[0]>>4 == 4 {
 		return o.Header[9]
 	}
-	if o.NetworkLen == HeaderLen6 {
+	switch {
+	case o.NetworkLen == HeaderLen6:
 		return o.Header[nextHeaderAt]
+	case o.jumbo():
+		return o.Header[HeaderLen6]
 	}
 	e := fromFixedHeader(o.Header)
 	if e.walk(o.Header[:o.NetworkLen]) != DropNone || e.end != o.NetworkLen {
@@ -134,11 +165,11 @@ func (s *Segmenter) takePayload(o *Outgoing, n int) {
 	}
 }
 
-// segment writes the header of segment number index, whose data begin at byte sent of the super-packet's.
+// segment writes the header of a part that begins with segment number index, and byte sent of the super-packet's data.
 func (s *Segmenter) segment(o *Outgoing, index, sent int, last bool) {
 	be := binary.BigEndian
-	h := s.out.Header
-	transport := h[o.NetworkLen:]
+	h, network := s.out.Header, s.out.NetworkLen
+	transport := h[network:]
 	be.PutUint32(transport[4:], be.Uint32(o.Header[o.NetworkLen+4:])+uint32(sent))
 	flags := o.Header[o.NetworkLen+tcpFlagsAt]
 	if !last {
@@ -150,15 +181,18 @@ func (s *Segmenter) segment(o *Outgoing, index, sent int, last bool) {
 	transport[tcpFlagsAt] = flags
 	be.PutUint16(transport[tcpChecksumAt:], 0)
 	length := s.out.Len()
-	sum := s.sumFrom(transport, pseudoSumOf(h, length-o.NetworkLen))
-	be.PutUint16(transport[tcpChecksumAt:], ^sum)
+	sum := pseudoSumOf(h, length-network)
+	if s.out.Offload.Checksum == ChecksumFull {
+		sum = ^s.sumFrom(transport, sum)
+	}
+	be.PutUint16(transport[tcpChecksumAt:], sum)
 	if h[0]>>4 == 6 {
 		be.PutUint16(h[4:], uint16(length-HeaderLen6))
 		return
 	}
 	be.PutUint16(h[2:], uint16(length))
 	be.PutUint16(h[4:], be.Uint16(o.Header[4:])+uint16(index))
-	putHeaderChecksum(h[:o.NetworkLen])
+	putHeaderChecksum(h[:network])
 }
 
 // pseudoSumOf is PseudoSum for TCP with the addresses of a header.

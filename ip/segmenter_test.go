@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -185,6 +186,67 @@ func TestSegmenter_largest(t *testing.T) {
 		data := randomBytes(seeded(t, 8), 0xffff-HeaderLen4-20)
 		o := f.super(1448, tcpPSH|0x10, nil, data[:30000], data[30000:])
 		wantSegments(t, o, split(t, &s, o))
+	})
+}
+
+// plain returns a super-packet as it would be, were its length no matter: without the jumbo payload option.
+func plain(o *Outgoing) *Outgoing {
+	p := *o
+	if o.NetworkLen == MaxHeaderLen {
+		p.Header = append(bytes.Clone(o.Header[:HeaderLen6]), o.Header[MaxHeaderLen:]...)
+		p.Header[nextHeaderAt] = ProtocolTCP
+		p.NetworkLen = HeaderLen6
+	}
+	return &p
+}
+
+func TestSegmenter_longerThanTheLengthField(t *testing.T) {
+	eachFamily(t, func(t *testing.T, f family) {
+		r := seeded(t, 10)
+		for _, n := range []int{65536, 100_000, 262_144} {
+			o := f.super(1448, allFlags, bytes.Repeat([]byte{1}, 12), pieces(r, randomBytes(r, n))...)
+			var all [][]byte
+			err := new(Segmenter).Split(o, func(x *Outgoing) error {
+				all = append(all, flat(x))
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantSegments(t, plain(o), all)
+		}
+	})
+}
+
+// TestSegmenter_cut: the segments of the parts are those of the whole.
+func TestSegmenter_cut(t *testing.T) {
+	eachFamily(t, func(t *testing.T, f family) {
+		r := seeded(t, 11)
+		for range 300 {
+			size, longest := uint16(1+r.IntN(9000)), 100+r.IntN(65436)
+			o := f.super(size, uint8(r.IntN(256)), nil, pieces(r, randomBytes(r, r.IntN(200*int(size))%300_000))...)
+			var parts, direct [][]byte
+			err := new(Segmenter).Cut(o, longest, func(x *Outgoing) error {
+				if x.Offload != o.Offload || x.ChecksumOffset != o.ChecksumOffset || x.Len() > max(longest, len(x.Header)+int(size)) {
+					t.Fatalf("a part of %d bytes with %+v of one with %+v, of %d at most", x.Len(), x.Offload, o.Offload, longest)
+				}
+				parts = append(parts, split(t, new(Segmenter), x)...)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			new(Segmenter).Split(o, func(x *Outgoing) error {
+				direct = append(direct, flat(x))
+				return nil
+			})
+			if !slices.EqualFunc(parts, direct, bytes.Equal) {
+				t.Fatalf("size %d, cut at %d: the segments of the parts, %d, are not those of the whole, %d", size, longest, len(parts), len(direct))
+			}
+		}
+		if err := new(Segmenter).Cut(f.super(0, 0, nil), 1000, nil); err != ErrNotSegmentable {
+			t.Errorf("an ordinary packet: %v", err)
+		}
 	})
 }
 

@@ -103,7 +103,7 @@ func (c *Config) prepare() error {
 
 // tableConfig is what one of n shards gets. What it may refuse for want of room is counted for all of them together.
 func (c *Config) tableConfig(shard, n int, memory tcp.Memory, all *census) tcp.Config {
-	return tcp.Config{
+	t := tcp.Config{
 		Secret:      c.Secret,
 		Seed:        mix(c.Seed, uint64(shard)+1),
 		MTU:         c.Link.MTU(),
@@ -114,6 +114,10 @@ func (c *Config) tableConfig(shard, n int, memory tcp.Memory, all *census) tcp.C
 		Memory:      memory,
 		Recorders:   recorders(c.Recorder, c.Limits.Memory, n),
 	}
+	if l, ok := c.Link.(LongLink); ok {
+		t.Longest = l.Longest
+	}
+	return t
 }
 
 // share divides a limit among n shards, rounded up.

@@ -23,3 +23,11 @@ type Link interface {
 	// Close ends every Read with an error.
 	Close() error
 }
+
+// LongLink is a Link that takes super-packets of more than 65,535 bytes to some peers, with a header as ip.Header.Put writes it.
+type LongLink interface {
+	Link
+	// Longest returns how long, in bytes, one to a peer may be. It is asked once for each connection that has much to send, with
+	// the lock of a shard held.
+	Longest(peer ip.Addr) int
+}

@@ -43,6 +43,7 @@ type Conn struct {
 	peerMSS   uint16
 	pathMTU   uint16
 	search    uint32 // for the path MTU; see mtuSearch
+	longest   uint32 // super-packet, in bytes; 0: the link was not asked
 
 	timestamps bool
 	sack       bool

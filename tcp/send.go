@@ -2,7 +2,7 @@ package tcp
 
 import "tcpd/ip"
 
-// maxSuper is the longest packet a link carries; the segments of a super-packet share its one header.
+// maxSuper is the longest packet that every link carries; the segments of a super-packet share its one header.
 const maxSuper = 65535
 
 // emit decides what c sends next and builds it; false: nothing.
@@ -21,6 +21,9 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		if c.search != 0 && t.emitMTUProbe(now, c, out) {
 			return true
 		}
+	}
+	if c.longest == 0 && c.unsent() > maxSuper {
+		t.askLongest(c)
 	}
 	if p, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.at(p).len()) {
 		if c.release <= now {
@@ -152,7 +155,15 @@ func (c *Conn) superPayload(mss int) int {
 	if c.urgent {
 		return mss
 	}
-	return max(whole(maxSuper-c.flow.headerLen()-maxHeaderLen, mss), mss)
+	return max(whole(max(int(c.longest), maxSuper)-ip.MaxHeaderLen-maxHeaderLen, mss), mss)
+}
+
+// askLongest asks the link how long super-packets to the peer may be, once there is as much to send.
+func (t *Table) askLongest(c *Conn) {
+	c.longest = maxSuper
+	if t.cfg.Longest != nil {
+		c.longest = uint32(max(t.cfg.Longest(c.flow.Remote), maxSuper))
+	}
 }
 
 // whole returns how many of n bytes fill segments of mss. Most are one segment or less, and dividing takes as long as a copy of it.

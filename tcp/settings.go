@@ -1,5 +1,7 @@
 package tcp
 
+import "tcpd/ip"
+
 // Options are what a connection can be told. Zero durations and sizes mean the default.
 type Options struct {
 	Congestion    Congestion
@@ -85,6 +87,10 @@ type Config struct {
 	Census      Census   // counts for Connections and HalfOpen; nil: this table alone
 	Memory      Memory   // nil: without limit
 	Recorders   int      // connections whose last segments are kept, at most; 0: none
+
+	// Longest returns how long a super-packet to a peer may be, in bytes. A connection asks once, when it has much to send. nil:
+	// 65,535, which is also the least.
+	Longest func(peer ip.Addr) int
 }
 
 func (c Config) withDefaults() Config {

@@ -60,7 +60,7 @@ type Table struct {
 	arrived Time    // when the segment was read
 	acked   acknowledged
 	options optionWriter
-	head    [ip.HeaderLen6 + maxHeaderLen]byte
+	head    [ip.MaxHeaderLen + maxHeaderLen]byte
 	payload [][]byte
 
 	recorders   recorders

@@ -28,6 +28,7 @@ type attachment struct {
 	persistent bool
 	header     bool        // frames carry a virtio header
 	gso        atomic.Bool // super-packets may be written
+	long       atomic.Bool // also those of more than 64 KiB
 	generation int
 	endpoints  []endpoint
 }
@@ -206,6 +207,7 @@ func (a *attachment) settle(cfg Config, v *view, before facts) error {
 		return errors.New("the device was deleted while attaching: try again")
 	}
 	a.gso.Store(a.header && probe(a.endpoints[0].conn, writeFrame))
+	a.long.Store(a.gso.Load() && now.long)
 	if cfg.Offload == OffloadOn && !a.gso.Load() {
 		return errors.New("the kernel refuses super-packets, which offload: on insists on: set it to auto")
 	}

@@ -1,9 +1,10 @@
 // Package tun provides the links that carry IP packets between the stack and the outside: TUN devices of the kernel with
 // their offloads, TAP devices, and a link in memory for tests.
 //
-// The unit of work is the kernel's super-packet: up to 64 KiB of TCP data under one header, in both directions. A device is
-// opened through golang.zx2c4.com/wireguard/tun, but read and written through its file directly, with a virtio header of
-// our own: the Read of that package splits super-packets and its Write joins packets again.
+// The unit of work is the kernel's super-packet: up to 64 KiB of TCP data under one header, in both directions, and up to
+// 256 KiB to a peer on the host itself. A device is opened through golang.zx2c4.com/wireguard/tun, but read and written through
+// its file directly, with a virtio header of our own: the Read of that package splits super-packets and its Write joins
+// packets again.
 package tun
 
 import (
@@ -268,6 +269,16 @@ func (d *Device) Write(queue int, p *ip.Outgoing) error {
 	return d.queues[queue].write(p)
 }
 
+// Longest returns how long a super-packet to a peer may be, in bytes. More than 64 KiB costs the kernel less than the several packets
+// that it stands for when a socket of its own receives it. Most interfaces would have it cut into segments before they send it on,
+// so it is for peers on this host only.
+func (d *Device) Longest(peer ip.Addr) int {
+	if d.view == nil || !d.current().long.Load() || !d.view.routes.deliver(peer) {
+		return shortPacket
+	}
+	return longPacket
+}
+
 // Close detaches from the device, which disappears if it was created by us, and ends every Read with os.ErrClosed. It waits
 // for the system calls that are under way, but not for deliver.
 func (d *Device) Close() error {
@@ -309,7 +320,7 @@ func (d *Device) Stats() Stats {
 	d.mu.Lock()
 	at := d.at
 	d.mu.Unlock()
-	s.VirtioHdr, s.GSO, s.Persistent = at.header, at.gso.Load(), at.persistent
+	s.VirtioHdr, s.GSO, s.Long, s.Persistent = at.header, at.gso.Load(), at.gso.Load() && at.long.Load(), at.persistent
 	if d.view != nil {
 		s.KernelDropped, s.KernelDroppedKnown = d.view.dropped(at.name, at.index)
 	}

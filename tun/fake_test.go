@@ -20,6 +20,7 @@ type fakeDevice struct {
 	t      testing.TB
 	header bool
 	gso    bool
+	long   bool
 	refuse error // what attaching fails with
 
 	mu      sync.Mutex
@@ -60,6 +61,7 @@ func (f *fakeDevice) connect() (*attachment, error) {
 	}
 	at := &attachment{name: "fake", mtu: 1500 + f.attempt - 1, up: true, header: f.header}
 	at.gso.Store(f.gso)
+	at.long.Store(f.long)
 	f.kernel = nil
 	for range f.queues {
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -105,7 +107,7 @@ func (f *fakeDevice) take(queue int) []byte {
 	f.t.Helper()
 	k := f.end(queue)
 	k.SetReadDeadline(time.Now().Add(10 * time.Second))
-	b := make([]byte, bufferSize)
+	b := make([]byte, headerLen+longPacket)
 	n, err := k.Read(b)
 	if err != nil {
 		f.t.Fatalf("no frame was written: %v", err)

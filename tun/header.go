@@ -11,8 +11,15 @@ import (
 // headerLen is the length of struct virtio_net_hdr, which precedes every frame of a queue with IFF_VNET_HDR.
 const headerLen = 10
 
-// maxPacket is the largest IP packet a header can describe: an IPv6 header and 65,535 bytes behind it (RFC 8200, section 3).
-const maxPacket = 40 + 65535
+const (
+	// shortPacket is how long a super-packet may be wherever there are any.
+	shortPacket = 65535
+	// maxPacket is the largest IP packet a header can describe: an IPv6 header and 65,535 bytes behind it (RFC 8200, section 3).
+	maxPacket = ip.HeaderLen6 + 65535
+	// longPacket is the largest that is written to a kernel that takes longer ones: as much as captures keep of a packet, unless
+	// told otherwise.
+	longPacket = 256 << 10
+)
 
 const (
 	tcpHeaderMin      = 20

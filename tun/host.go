@@ -59,18 +59,12 @@ func (v *view) awaitAddresses(link netlink.Link) {
 		return
 	}
 	for range 1000 {
-		list = slices.DeleteFunc(list, func(a netlink.Addr) bool { return a.IP.IsLinkLocalUnicast() || v.receivesOn(a.IP) })
+		list = slices.DeleteFunc(list, func(a netlink.Addr) bool { return a.IP.IsLinkLocalUnicast() || isLocal(v.netlink, a.IP) })
 		if len(list) == 0 {
 			return
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-// receivesOn reports that the host has a local route for an address.
-func (v *view) receivesOn(a net.IP) bool {
-	routes, err := v.netlink.RouteGet(a)
-	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
 
 // joinBridge makes the device a port of a bridge, if there is one to be a port of.

@@ -141,6 +141,14 @@ func (x *Impaired) Write(queue int, p *ip.Outgoing) error {
 	return nil
 }
 
+// Longest returns how long a super-packet to a peer may be, in bytes.
+func (x *Impaired) Longest(peer ip.Addr) int {
+	if l, ok := x.Carrier.(interface{ Longest(ip.Addr) int }); ok && !x.meddles() {
+		return l.Longest(peer)
+	}
+	return shortPacket
+}
+
 // pass sends what has come through the lane. The link's final error is told by Read.
 func (x *Impaired) pass(queue int, b []byte) {
 	if x.observe != nil {

@@ -36,6 +36,14 @@ func probe(conn syscall.RawConn, writev func(uintptr, []unix.Iovec) (int, syscal
 	return e != unix.EINVAL
 }
 
+// refusedLong is called when the kernel has refused a super-packet of more than 64 KiB.
+func (q *queue) refusedLong(end *endpoint) {
+	if d := q.device; end.at.long.CompareAndSwap(true, false) {
+		d.fallbacks.Add(1)
+		d.cfg.Logf("tun %s: the kernel refuses super-packets of more than 64 KiB; cutting them from now on", d.cfg.Name)
+	}
+}
+
 // refused is called when the kernel has refused a packet that left work to it. If it refuses the probe too, super-packets
 // are given up until the device is attached again; if not, it was this one packet.
 func (q *queue) refused(end *endpoint, super bool) {

@@ -51,8 +51,10 @@ type writer struct {
 	writeErr  syscall.Errno
 	writeOnce func(fd uintptr)
 	segmenter ip.Segmenter
-	segments  *endpoint // where emit writes to
+	cutter    ip.Segmenter // of what is too long, into what may have to be segmented
+	to        *endpoint    // where emit and emitPart write to
 	emit      func(*ip.Outgoing) error
+	emitPart  func(*ip.Outgoing) error
 }
 
 // calls are the two system calls of the packet path. Tests put others in their place to see errors that a healthy kernel
@@ -98,8 +100,9 @@ func newQueue(d *Device) *queue {
 	q.iov = make([]unix.Iovec, 0, 64)
 	q.writeOnce = func(fd uintptr) { q.written, q.writeErr = q.kernel.writev(fd, q.iov) }
 	q.emit = func(p *ip.Outgoing) error {
-		return q.count(p.Len(), false, q.send(q.segments, p, false))
+		return q.count(p.Len(), false, q.send(q.to, p, false))
 	}
+	q.emitPart = func(p *ip.Outgoing) error { return q.take(q.to, p) }
 	return q
 }
 
@@ -153,15 +156,13 @@ func (q *queue) accept(end *endpoint, deliver func([]byte, ip.Offload)) int {
 	return 1
 }
 
-// write sends p whole if the device takes it so, else in segments.
+// write sends p whole if the device takes it so, else in parts.
 func (q *queue) write(p *ip.Outgoing) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	end := q.end.Load()
-	size := p.Len()
-	super := p.Offload.SegmentSize != 0 && size-len(p.Header) > int(p.Offload.SegmentSize)
+	end, size, super := q.end.Load(), p.Len(), isSuper(p)
 	switch {
-	case size > maxPacket:
+	case size > longPacket || size > maxPacket && !super:
 		q.counters.drop(WriteTooLong)
 		return nil
 	case len(p.Payload) > maxPieces:
@@ -170,8 +171,20 @@ func (q *queue) write(p *ip.Outgoing) error {
 	case len(p.Header) < ip.HeaderLen4 || super && len(p.Header) < p.NetworkLen+tcpHeaderMin:
 		q.counters.drop(WriteMalformed)
 		return nil
+	case size > maxPacket:
+		return q.takeLong(end, p)
 	}
-	partial := p.Offload.Checksum == ip.ChecksumPartial
+	return q.take(end, p)
+}
+
+// isSuper: the data of p do not fit into one segment.
+func isSuper(p *ip.Outgoing) bool {
+	return p.Offload.SegmentSize != 0 && p.Len()-len(p.Header) > int(p.Offload.SegmentSize)
+}
+
+// take sends what is no longer than its header can tell.
+func (q *queue) take(end *endpoint, p *ip.Outgoing) error {
+	super, partial := isSuper(p), p.Offload.Checksum == ip.ChecksumPartial
 	if super && !(partial && end.at.gso.Load()) || partial && !end.at.header {
 		return q.segment(end, p, super)
 	}
@@ -181,7 +194,27 @@ func (q *queue) write(p *ip.Outgoing) error {
 		q.refused(end, super)
 		return q.segment(end, p, super)
 	}
-	return q.count(size, super, e)
+	return q.count(p.Len(), super, e)
+}
+
+// takeLong sends a super-packet that is longer than its header can tell, in parts if the kernel does not take it.
+func (q *queue) takeLong(end *endpoint, p *ip.Outgoing) error {
+	if end.at.long.Load() && p.Offload.Checksum == ip.ChecksumPartial {
+		switch e := q.send(end, p, true); e {
+		case unix.EMSGSIZE, unix.EINVAL:
+			q.refusedLong(end)
+		case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM: // for this one, which needs large pages
+		default:
+			return q.count(p.Len(), true, e)
+		}
+	}
+	q.to = end
+	err := q.cutter.Cut(p, shortPacket, q.emitPart)
+	if err == ip.ErrNotSegmentable {
+		q.counters.drop(WriteMalformed)
+		return nil
+	}
+	return err
 }
 
 // segment cuts p into packets that need nothing from the kernel.
@@ -189,7 +222,7 @@ func (q *queue) segment(end *endpoint, p *ip.Outgoing, super bool) error {
 	if super {
 		q.counters.segmented.Add(1)
 	}
-	q.segments = end
+	q.to = end
 	err := q.segmenter.Split(p, q.emit)
 	if err == ip.ErrNotSegmentable {
 		q.counters.drop(WriteMalformed)

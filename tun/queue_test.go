@@ -229,8 +229,10 @@ func TestWriteErrorsAreCountedByReason(t *testing.T) {
 
 func TestWriteRefusesWhatMakesNoSense(t *testing.T) {
 	f := newFake(t, 1, true)
-	long := outgoing(6, 1448, 60000)
+	long := outgoing(6, 1448, 260000)
 	long.Payload = append(long.Payload, make([]byte, 6000))
+	single := outgoing(6, 65535, 60000)
+	single.Payload = append(single.Payload, make([]byte, 5535))
 	pieces := outgoing(4, 1448, 1)
 	for range maxPieces {
 		pieces.Payload = append(pieces.Payload, []byte{1})
@@ -240,7 +242,7 @@ func TestWriteRefusesWhatMakesNoSense(t *testing.T) {
 	for _, tt := range []struct {
 		p    *ip.Outgoing
 		want WriteDrop
-	}{{long, WriteTooLong}, {pieces, WritePieces}, {short, WriteMalformed}, {&ip.Outgoing{}, WriteMalformed}} {
+	}{{long, WriteTooLong}, {single, WriteTooLong}, {pieces, WritePieces}, {short, WriteMalformed}, {&ip.Outgoing{}, WriteMalformed}} {
 		if err := f.Write(0, tt.p); err != nil {
 			t.Error(err)
 		}

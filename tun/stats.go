@@ -56,6 +56,7 @@ type Stats struct {
 	LinkUp     bool
 	VirtioHdr  bool // frames carry a virtio header: checksums and super-packets can be left to the kernel
 	GSO        bool // super-packets are written whole
+	Long       bool // to peers on this host also those of more than 64 KiB
 	Persistent bool // the device outlives us
 
 	// KernelDropped is the device's tx_dropped: packets for us that the kernel dropped because its ring was full. It starts

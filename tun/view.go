@@ -32,6 +32,7 @@ type view struct {
 	netlink *netlink.Handle // nil: the sandbox has no AF_NETLINK; sysfs and ioctl have to do
 	barred  error           // why there is no netlink
 	socket  int             // for ioctl
+	routes  *routes
 }
 
 // facts is what is known of an interface.
@@ -48,6 +49,7 @@ type facts struct {
 	mtu        int
 	txQueueLen int
 	up         bool
+	long       bool      // the kernel knows super-packets of more than 64 KiB, also of IPv4 (since Linux 6.3)
 	master     int       // the index of the bridge that it is a port of; 0: of none
 	mac        ether.MAC // of the kernel's side
 }
@@ -57,7 +59,7 @@ func newView() (*view, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a socket to ask for interfaces: %w", err)
 	}
-	v := &view{socket: socket}
+	v := &view{socket: socket, routes: newRoutes()}
 	if h, err := netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		v.barred = err
 	} else {
@@ -76,6 +78,7 @@ func (v *view) close() {
 		unix.Close(v.socket)
 	}
 	v.netlink, v.socket = nil, -1
+	v.routes.close()
 }
 
 // look gathers the facts about an interface. Netlink goes before sysfs, which shows the network namespace of whoever
@@ -101,7 +104,7 @@ func factsOf(link netlink.Link) facts {
 	a := link.Attrs()
 	f := facts{
 		exists: true, kind: link.Type(), index: a.Index, mtu: a.MTU, txQueueLen: a.TxQLen,
-		up: a.RawFlags&unix.IFF_UP != 0, master: a.MasterIndex,
+		up: a.RawFlags&unix.IFF_UP != 0, long: a.GSOIPv4MaxSize != 0, master: a.MasterIndex,
 	}
 	copy(f.mac[:], a.HardwareAddr)
 	t, ok := link.(*netlink.Tuntap)

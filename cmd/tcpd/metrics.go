@@ -116,6 +116,7 @@ func (d *daemon) exposeReloads(e *exposition) {
 func exposeLink(e *exposition, s tun.Stats) {
 	e.gauge("tcpd_link_up", "Whether the device is up.", number(s.LinkUp))
 	e.gauge("tcpd_link_gso", "Whether super-packets are handed to the kernel whole.", number(s.GSO))
+	e.gauge("tcpd_link_gso_long", "Whether those for peers on the host itself may have more than 64 KiB.", number(s.Long))
 	e.counter("tcpd_link_packets_received_total", "Packets and super-packets read from the device.", s.Read.Packets)
 	e.counter("tcpd_link_bytes_received_total", "Bytes of IP packets read from the device.", s.Read.Bytes)
 	e.counter("tcpd_link_superpackets_received_total", "Super-packets among the packets read.", s.Read.Super)

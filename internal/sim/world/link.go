@@ -109,6 +109,9 @@ type packet struct {
 // plain packets are TCP segments as an end has sent them.
 func (p *packet) plain() bool { return !p.corrupted && !p.forged && !p.icmp }
 
+// longestTold is the longest packet that tells its own length, in both families.
+const longestTold = 65535
+
 // direction is one direction of the link.
 type direction struct {
 	w     *world
@@ -122,6 +125,7 @@ type direction struct {
 	count int
 	tops  map[string]uint32 // of each flow: the sequence number after all that was sent
 	blunt bool              // corruption changes nothing: a test of the oracle
+	cut   ip.Segmenter
 	split ip.Segmenter
 
 	quoted ip.Packet // scratch
@@ -129,6 +133,12 @@ type direction struct {
 
 // send takes what an end sends, in the form of the link.
 func (l *direction) send(o *ip.Outgoing) {
+	if o.Len() > longestTold {
+		if err := l.cut.Cut(o, longestTold, func(p *ip.Outgoing) error { l.send(p); return nil }); err != nil {
+			l.w.failf("a packet cannot be cut: %v", err)
+		}
+		return
+	}
 	if !l.w.translate(1-l.to, o) {
 		if l.w.trace != nil {
 			l.w.tracePacket(l.to, flatten(nil, o), "unknown to the translator")

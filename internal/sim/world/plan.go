@@ -42,6 +42,7 @@ type endPlan struct {
 	fickle      float64      // the memory budget refuses, whatever there is
 	mtuAt       tcp.Time     // 0: never; its MTU changes
 	mtuTo       int
+	longest     int // bytes of a super-packet; 0: as long as a header can tell
 }
 
 // connPlan is one connection.
@@ -61,7 +62,8 @@ const (
 	firstGeneration = 1 + iota
 	secondGeneration
 	thirdGeneration
-	lastGeneration = thirdGeneration
+	fourthGeneration
+	lastGeneration = fourthGeneration
 )
 
 // Generations is the number of the last generation of plans.
@@ -76,6 +78,12 @@ func makePlan(seed uint64, generation int) plan {
 	}
 	if generation >= thirdGeneration {
 		p.choose(newDice(seed, 16))
+	}
+	if generation >= fourthGeneration {
+		d := newDice(seed, 18)
+		for i := range p.ends {
+			p.ends[i].longest = pick(d, 0, 0, 65536, 100_000, 262_144)
+		}
 	}
 	return p
 }

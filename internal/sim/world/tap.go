@@ -68,6 +68,9 @@ func (w *world) leaves(e *end, o *ip.Outgoing) {
 	if s := int(o.Offload.SegmentSize); s > 0 {
 		n = min(n, len(o.Header)+s)
 	}
+	if o.NetworkLen == ip.MaxHeaderLen {
+		n -= ip.MaxHeaderLen - ip.HeaderLen6 // no segment of a jumbogram has its option
+	}
 	if n > e.mtu {
 		w.failf("%v: sends a packet of %d bytes, the MTU is %d", p.apps[side], n, e.mtu)
 	}

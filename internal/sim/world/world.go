@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"tcpd/ip"
 	"tcpd/tcp"
 )
 
@@ -74,6 +75,7 @@ func (p *plan) config(end int, memory *budget) tcp.Config {
 	c := tcp.Config{
 		Seed: mix(p.seed + uint64(end)), MTU: e.mtu, Connections: e.connections, HalfOpen: e.halfOpen, TimeWait: e.timeWait,
 		Memory: memory, Recorders: 2, // fewer than connections: they change hands
+		Longest: func(ip.Addr) int { return e.longest },
 	}
 	binary.LittleEndian.PutUint64(c.Secret[:], mix(p.seed^uint64(end+1)<<56))
 	return c
