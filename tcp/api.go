@@ -232,7 +232,7 @@ func (t *Table) Abort(_ Time, c *Conn) {
 		return
 	}
 	if synchronized.has(c.state) || c.state == SynReceived {
-		t.reply(c.marked(reply{seq: c.snd.nxt, ack: c.rcv.nxt, flags: RST | ACK}))
+		t.reply(c.marked(reply{seq: c.snd.acceptable(), ack: c.rcv.nxt, flags: RST | ACK}))
 	}
 	c.released = true
 	t.terminate(c, ErrAborted) // and frees it

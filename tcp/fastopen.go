@@ -27,6 +27,7 @@ const (
 	fastPassive                      // opened by a SYN with a cookie, before the handshake was complete
 	fastRenew                        // the SYN-ACK brings a new cookie
 	fastData                         // data of the SYN was taken, by the peer or by us
+	fastAgain                        // the client asked for the SYN-ACK again: nobody knows which one it will answer
 )
 
 const (
@@ -132,6 +133,9 @@ func (t *Table) synAgain(c *Conn, s *segment) {
 	if c.timestamps && s.opts.hasTimestamps && int32(s.opts.tsVal-c.tsRecent) > 0 {
 		c.tsRecent = s.opts.tsVal
 	}
+	if !c.synDue {
+		c.fast |= fastAgain
+	}
 	c.synDue = true
 	t.want(c)
 }
@@ -142,7 +146,7 @@ func (t *Table) finishFast(now Time, c *Conn, s *segment) Drop {
 		t.reset(now, &c.flow, s)
 		return DropHandshakeAck
 	}
-	if c.retries == 0 {
+	if c.retries == 0 && c.fast&fastAgain == 0 {
 		c.rtt.sample(now, now.Sub(c.born))
 	}
 	c.rtt.cautious = c.retries > 0
@@ -157,6 +161,7 @@ func (t *Table) finishFast(now Time, c *Conn, s *segment) Drop {
 	if c.snd.fin {
 		t.setState(c, FinWait1)
 	}
+	t.consumed(now, c, 0) // what was read meanwhile makes room
 	c.heard = now
 	t.armKeepAlive(c)
 	t.want(c)

@@ -1,6 +1,10 @@
 package tcp
 
-import "tcpd/ip"
+import (
+	"testing"
+
+	"tcpd/ip"
+)
 
 // peerOptions say what the peer's SYN offers.
 type peerOptions struct {
@@ -100,4 +104,22 @@ func (c *talk) connect(o Options) {
 	c.line("  connect")
 	c.conn = conn
 	c.settle()
+}
+
+// What an application reads before the handshake of a Fast Open ends makes room as well, and the client is told.
+func TestFastOpen_whatIsReadBeforeTheHandshakeEnds(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.listen(ListenOptions{Options: Options{ReceiveBuffer: 1000, FastOpen: FastOpenServer}})
+		cookie := c.table.secret.fastOpenCookie(&c.flow, int64(c.now)/int64(fastOpenEpoch))
+		var w optionWriter
+		w.mss(1000)
+		w.fastOpen(cookie[:])
+		c.send(seg{flags: SYN, data: string(pattern(0, 1000)), opts: w.bytes()})
+		c.want("its data is taken", seg{flags: SYN | ACK, ack: 1001})
+		c.conn = c.table.Accept(c.listener)
+		c.wantRead("the whole window", 1, 1000)
+		c.send(seg{flags: ACK, seq: 1001, ack: 1})
+		c.want("the window opens", seg{flags: ACK, seq: 1, ack: 1001, win: 1000})
+		c.discard()
+	})
 }

@@ -74,7 +74,7 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	if x.start != c.rcv.nxt && !c.ahead.fits(x, int(c.rcv.mss)) {
 		return DropRanges
 	}
-	if !t.engage(c) {
+	if x.start != c.rcv.nxt && t.cfg.Memory.Pressure() && c.rcv.buf.missing(x.end) > x.len()+spareAhead || !t.engage(c) {
 		return DropMemory
 	}
 	if len(c.ahead) == 0 {
@@ -115,6 +115,10 @@ func (t *Table) receiveAhead(c *Conn, x span, b []byte) Drop {
 	}
 	return drop
 }
+
+// spareAhead is how many bytes of pages for a hole a segment may ask for while memory is scarce: a byte at the far end of the window
+// asks for all of it.
+const spareAhead = 16 << 10
 
 // noteRecent remembers the ranges into which the latest segments ahead fell, one sequence number for each: SACK reports them
 // first (RFC 2018, section 4). Several segments of one range must not push out the others: one acknowledgement may answer

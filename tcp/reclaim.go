@@ -102,7 +102,7 @@ func (c *Conn) isSacrifice(now Time, k sacrifice) bool {
 func (t *Table) offerUp(c *Conn) {
 	t.counters.Reclaimed[t.reclaimer.kind]++
 	if synchronized.has(c.state) || c.state == SynReceived {
-		t.reply(c.marked(reply{seq: c.snd.nxt, ack: c.rcv.nxt, flags: RST | ACK}))
+		t.reply(c.marked(reply{seq: c.snd.acceptable(), ack: c.rcv.nxt, flags: RST | ACK}))
 	}
 	c.rcv.buf.len = 0
 	c.rcv.buf.clear(&t.pool)

@@ -220,3 +220,56 @@ func TestReclaim_closedWindowThatSpeaks(t *testing.T) {
 		}
 	})
 }
+
+// scarce is a budget with a limit.
+type scarce struct {
+	*budget
+	limit int
+}
+
+func (m *scarce) Charge(n int) bool { return m.used+n <= m.limit && m.budget.Charge(n) }
+func (m *scarce) Limit() int        { return m.limit }
+func (m *scarce) Pressure() bool    { return m.used >= m.limit/5*4 }
+func (m *scarce) Exhausted() bool   { return m.used >= m.limit/20*19 }
+
+// One byte at the far edge of the window needs pages for all of it. Who sends such bytes on many connections uses up what is there, but
+// nobody else is given up for it.
+func TestReclaim_bytesBeyondHolesEndNobodyElse(t *testing.T) {
+	c := newTalk(t, Config{}, peerFlows[0])
+	defer c.report()
+	c.quiet = true
+	m := &scarce{c.memory, 16 << 20}
+	c.table = NewTable(Config{Secret: [16]byte{1}, Memory: m})
+	c.listen(ListenOptions{Options: Options{ReceiveBuffer: 1 << 20}})
+	open := func(port int) *Conn {
+		c.flow.RemotePort, c.knowISS = uint16(port), false
+		c.discard()
+		c.handshake(modern)
+		return c.table.Accept(c.listener)
+	}
+	var honest [20]*Conn
+	for i := range honest {
+		honest[i] = open(1000 + i)
+	}
+	c.advance(15 * Second)
+	for i := range 250 {
+		c.conn = open(2000 + i)
+		edge := c.conn.rcv.adv.Sub(c.peerISS)
+		c.send(seg{flags: ACK, seq: edge - 1, ack: 1, len: 1})
+	}
+	if !m.Pressure() {
+		t.Errorf("%d of %d bytes: the attack is too weak to show anything", m.used, m.limit)
+	}
+	for range 20 {
+		c.advance(100 * Millisecond)
+		c.send(seg{flags: ACK, seq: 1, ack: 1})
+	}
+	for i, k := range honest {
+		if k.Err() != nil {
+			t.Errorf("connection %d ended: %v", i, k.Err())
+		}
+	}
+	// A hole of a segment or two is filled as ever.
+	c.conn = open(3000)
+	c.wantDrop("a segment behind a hole", c.send(seg{flags: ACK, seq: 2001, ack: 1, len: 1000}), DropNone)
+}

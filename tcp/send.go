@@ -47,7 +47,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 		return true
 	}
 	if c.ackNow {
-		t.emitControl(now, c, c.snd.nxt, out)
+		t.emitControl(now, c, c.snd.acceptable(), out)
 		return true
 	}
 	return false
@@ -73,6 +73,15 @@ func (c *Conn) mayRetransmit(now Time, n int) bool {
 
 // windowRoom returns how far the peer's window reaches beyond SND.NXT; a window that shrank gives a negative number.
 func (s *sender) windowRoom() int { return s.una.Add(int(s.wnd)).Sub(s.nxt) }
+
+// acceptable is the number of a segment without data: SND.NXT, or the edge of a window that shrank by more than its scale may have
+// rounded it (as Linux, tcp_acceptable_seq). The peer takes nothing that lies beyond.
+func (s *sender) acceptable() Seq {
+	if s.windowRoom() > -(1 << s.scale) {
+		return s.nxt
+	}
+	return s.una.Add(int(s.wnd))
+}
 
 // sendable decides how much new data leaves now: the sender's silly-window avoidance (RFC 9293, section 3.8.6.2.1) and
 // Nagle's algorithm (section 3.7.4) in Minshall's form.
@@ -325,7 +334,7 @@ func (t *Table) emitControl(now Time, c *Conn, seq Seq, out *ip.Outgoing) {
 	if t.recorders.most != 0 {
 		t.recordOut(now, c, &h, 0, false)
 	}
-	if seq == c.snd.nxt { // what lies before RCV.NXT need not be believed, as Linux does not
+	if seq != c.snd.una-1 { // what lies before RCV.NXT need not be believed, as Linux does not
 		c.acknowledged()
 	}
 	c.stats.segmentsOut++

@@ -108,6 +108,11 @@ func (s *stream) cover(p *pool, at Seq, n int) int {
 	}
 }
 
+// missing returns how many bytes of pages cover would take for what ends at end.
+func (s *stream) missing(end Seq) int {
+	return end.Sub((s.front>>pageShift + Seq(s.stored)) << pageShift)
+}
+
 // load copies bytes from sequence number at on into b.
 func (s *stream) load(p *pool, at Seq, b []byte) {
 	r := s.ring(p)

@@ -379,3 +379,23 @@ func TestWindow_ackFromBeyondAClosedWindow(t *testing.T) {
 		c.discard()
 	})
 }
+
+// What has no data lies inside the window that the peer has left us, or it would not be believed, and nothing of the peer's would be
+// acknowledged until data of ours is sent again.
+func TestWindow_acknowledgementsStayInAWindowThatShrank(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.accepted(plain)
+		c.write(1, 5000)
+		c.discard()
+		c.send(seg{flags: ACK, seq: 1, ack: 1, win: 1000}) // dropped for want of memory, and the window taken back
+		c.discard()
+		c.send(seg{flags: ACK | PSH, seq: 1, ack: 1, len: 1000, win: 1000})
+		c.want("an acknowledgement at the edge", seg{flags: ACK, seq: 1001, ack: 1001})
+		c.send(seg{flags: ACK, seq: 1001, ack: 1, win: 3000})
+		c.send(seg{flags: ACK | PSH, seq: 1001, ack: 1, len: 1000, win: 3000})
+		c.want("it has moved", seg{flags: ACK, seq: 3001, ack: 2001})
+		c.table.Abort(c.now, c.conn)
+		c.settle()
+		c.want("a reset too", seg{flags: RST | ACK, seq: 3001, ack: 2001})
+	})
+}
