@@ -53,6 +53,9 @@ func over(conn net.Conn) error {
 	switch c := conn.(type) {
 	case doner:
 		<-c.Done()
+		if err := closeWrite(conn); err != nil {
+			return err
+		}
 		return syscall.ECONNRESET
 	case *net.TCPConn:
 		return kernelOver(c)

@@ -229,3 +229,24 @@ func TestDatagramClientStandsStill(t *testing.T) {
 		_ = client.Close()
 	})
 }
+
+// The same for a client that has stopped reading before its FIN, while an answer is being written.
+func TestDatagramClientStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, far := newLinePipe()
+		socket, peer := net.Pipe()
+		d := &Datagram{To: "udp:backend:1", IdleTimeout: time.Minute, Dial: func(context.Context, string, string) (net.Conn, error) {
+			return socket, nil
+		}}
+		go d.accepted(far)
+		_, _ = peer.Write([]byte("an answer")) // whose frame nobody reads
+		synctest.Wait()
+		_ = client.CloseWrite()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := d.Snapshot(); n.Active != 0 || n.Ended[ClientTimeout] != 1 || n.Frames.Dropped[AnswerUnsent] != 1 {
+			t.Errorf("after an hour: counted %+v, want the client timed out", n)
+		}
+		_ = client.Close()
+	})
+}

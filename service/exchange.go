@@ -33,6 +33,7 @@ func (x *exchange) run() Reason {
 		return reason
 	}
 	x.finished.Store(true)
+	_ = x.client.SetWriteDeadline(time.Now().Add(x.idle)) // of an answer that is being written
 	_ = x.backend.SetReadDeadline(time.Now().Add(x.wait()))
 	return <-answered
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,10 +98,13 @@ func (r *relay) pass(b []byte, dst *side) error {
 		if r.watched() {
 			n = min(n, watchedPiece)
 		}
-		if _, err := dst.conn.Write(b[:n]); err != nil {
+		n, err := dst.conn.Write(b[:n])
+		b = b[n:]
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = dst.conn.SetWriteDeadline(time.Time{}) // carryFIN had it return; go on in pieces
+		} else if err != nil {
 			return err
 		}
-		b = b[n:]
 		r.progress()
 	}
 	return nil
@@ -133,6 +137,7 @@ func (r *relay) carryFIN(src, dst *side) {
 	if r.half() {
 		return
 	}
+	_ = src.conn.SetWriteDeadline(time.Unix(1, 0)) // a Write under way was begun when nobody watched
 	// Without a FIN from us, src ends only by failing.
 	if err := over(src.conn); err != nil && !src.shut.Load() {
 		r.fail(src.failures.of(err))

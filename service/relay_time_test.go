@@ -147,3 +147,33 @@ func TestABrokenConnectionIsGivenUpEvenIfTheOtherDoesNotRead(t *testing.T) {
 		wantAborted(t, [2]*linePipe{nearClient, nearBackend})
 	})
 }
+
+// Nor is somebody quiet who was taking much at once when the other side's FIN came.
+func TestHalfCloseTimeout_slowReaderBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, backend, _, result := virtualRelay(time.Second)
+		const size = 400 << 10
+		go func() {
+			_, _ = backend.Write(make([]byte, size))
+			_ = backend.CloseWrite()
+		}()
+		b := make([]byte, 8<<10)
+		n, fin := 0, false
+		for {
+			k, err := client.Read(b)
+			if n += k; err != nil {
+				break
+			}
+			if n > 64<<10 && !fin {
+				fin = true
+				_ = client.CloseWrite()
+			}
+			if fin {
+				time.Sleep(100 * time.Millisecond) // 80 kB a second
+			}
+		}
+		if r := <-result; n != size || r != Finished {
+			t.Errorf("%d of %d bytes came, ended with %v", n, size, r)
+		}
+	})
+}

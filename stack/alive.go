@@ -23,10 +23,10 @@ func (s *Stack) Alive(ctx context.Context) error {
 	locks := make(chan struct{})
 	go func() {
 		// It hangs with the lock, and is told so by probing staying set: one goroutine at most is lost.
-		defer s.probing.Store(false)
 		for _, sh := range s.shards {
 			sh.prove()
 		}
+		s.probing.Store(false)
 		close(locks)
 	}()
 	select {
@@ -60,6 +60,9 @@ func (r *reader) alive(ctx context.Context, clock Clock) error {
 		t := clock.AfterFunc(probeInterval, func() { signal(tick) })
 		select {
 		case <-tick:
+		case <-r.stack.done:
+			t.Stop()
+			return r.stack.Err()
 		case <-ctx.Done():
 			t.Stop()
 			return fmt.Errorf("stack: the loop of queue %d does not turn: %w", r.queue, ctx.Err())

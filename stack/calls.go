@@ -47,14 +47,17 @@ func (sh *shard) callOne(now tcp.Time, core *tcp.Conn) (wrote int) {
 	}
 	s.queued = false
 	c := &sh.event
-	c.core, c.now, c.cut, c.wrote = core, now, false, 0
+	c.core, c.flow, c.now, c.cut, c.wrote = core, core.Flow(), now, false, 0
 	more := s.handler.Ready(c)
 	if c.core == nil {
 		return c.wrote
 	}
 	c.giveBack()
-	if more {
+	switch {
+	case more:
 		sh.callLater(core, s, &sh.calls.more)
+	case !c.cut:
+		sh.table.Await(core) // it may have left bytes that it can do nothing with yet
 	}
 	sh.table.SetMore(core, more || c.cut)
 	return c.wrote

@@ -2,8 +2,11 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"time"
 
 	"tcpd/tcp"
 )
@@ -22,7 +25,14 @@ func (s *Stack) DialData(ctx context.Context, to netip.AddrPort, data []byte, o 
 	if err != nil {
 		return nil, opError("dial", nil, net.TCPAddrFromAddrPort(to), osError("connect", err))
 	}
-	if _, err := c.Write(data); err != nil {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Unix(1, 0)) })
+	_, err = c.Write(data)
+	if !stop() && err == nil {
+		err = ctx.Err() // the deadline may be set any time now
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = opError("dial", c.LocalAddr(), c.RemoteAddr(), ctx.Err())
+	}
+	if err != nil {
 		_ = c.SetLinger(0)
 		_ = c.Close()
 		return nil, err

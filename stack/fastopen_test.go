@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tcpd/stack"
 	"tcpd/tcp"
@@ -84,4 +86,22 @@ func TestDialData_more(t *testing.T) {
 			t.Errorf("%d bytes arrived, not the %d that were sent", len(b), len(sent))
 		}
 	}
+}
+
+// The context bounds all of the call, also what does not fit into the buffers of a peer that reads nothing.
+func TestDialData_context(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, 1, noDelay, noDelay)
+		p.listen("10.77.0.2:80", stack.ListenOptions{}) // nobody accepts
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := p.client.DialData(ctx, netip.MustParseAddrPort("10.77.0.2:80"), make([]byte, 64<<20), nil)
+		wantError(t, "DialData", err, context.DeadlineExceeded)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it returned after %v, want a second", took)
+		}
+		p.server.Close()
+		p.client.Close()
+	})
 }

@@ -54,6 +54,7 @@ type served struct {
 type eventConn struct {
 	shard  *shard
 	core   *tcp.Conn // nil: given up
+	flow   tcp.Flow
 	now    tcp.Time
 	cut    bool     // the last Write took less than all
 	wrote  int      // bytes, by this call of the handler
@@ -68,6 +69,9 @@ const (
 )
 
 func (c *eventConn) Peek(n int) ([]byte, error) {
+	if c.core == nil {
+		return nil, c.opError("read", net.ErrClosed)
+	}
 	if len(c.view) == 0 {
 		c.giveBack()
 		view, err := c.shard.table.Peek(c.core, eventView, c.pieces[:0])
@@ -98,6 +102,9 @@ func (c *eventConn) giveBack() {
 }
 
 func (c *eventConn) Write(b []byte) (int, error) {
+	if c.core == nil {
+		return 0, c.opError("write", net.ErrClosed)
+	}
 	n, err := c.shard.table.Write(c.now, c.core, b)
 	c.cut = n < len(b)
 	c.wrote += n
@@ -105,15 +112,22 @@ func (c *eventConn) Write(b []byte) (int, error) {
 }
 
 func (c *eventConn) CloseWrite() error {
+	if c.core == nil {
+		return c.opError("close", net.ErrClosed)
+	}
 	return c.opError("close", c.shard.table.CloseWrite(c.now, c.core))
 }
 
 func (c *eventConn) Close() {
-	c.shard.table.Close(c.now, c.giveUp())
+	if c.core != nil {
+		c.shard.table.Close(c.now, c.giveUp())
+	}
 }
 
 func (c *eventConn) Reset() {
-	c.shard.table.Abort(c.now, c.giveUp())
+	if c.core != nil {
+		c.shard.table.Abort(c.now, c.giveUp())
+	}
 }
 
 // giveUp ends that the shard serves the connection, and what the handler may still have borrowed.
@@ -126,12 +140,12 @@ func (c *eventConn) giveUp() *tcp.Conn {
 }
 
 func (c *eventConn) LocalAddr() net.Addr {
-	f := c.core.Flow()
+	f := &c.flow
 	return tcpAddr(f.Local, f.LocalPort)
 }
 
 func (c *eventConn) RemoteAddr() net.Addr {
-	f := c.core.Flow()
+	f := &c.flow
 	return tcpAddr(f.Remote, f.RemotePort)
 }
 

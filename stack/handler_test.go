@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tcpd/service"
@@ -259,3 +260,103 @@ func TestHandler_bulkLeavesInFullSegments(t *testing.T) {
 		})
 	}
 }
+
+// lineHandler waits for a whole line, or for the end.
+type lineHandler struct{ got chan string }
+
+func (h lineHandler) Ready(c stack.EventConn) bool {
+	b, err := c.Peek(1000)
+	switch {
+	case err != nil:
+		h.got <- err.Error()
+		c.Close()
+	case len(b) > 0 && b[len(b)-1] == '\n':
+		h.got <- string(b)
+		c.Discard(len(b))
+	default:
+		c.Discard(0) // not whole yet
+	}
+	return false
+}
+
+func (lineHandler) Closed() {}
+
+// Ready is called when bytes have come, also when there were some before that the handler left.
+func TestHandler_waitsForMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, 1, noDelay, noDelay)
+		h := lineHandler{make(chan string, 1)}
+		p.listen("10.77.0.2:80", stack.ListenOptions{}).SetHandler(func() stack.Handler { return h })
+		c := p.dial("10.77.0.2:80")
+		mustWrite(t, c, "half")
+		synctest.Wait()
+		mustWrite(t, c, " a line\n")
+		synctest.Wait()
+		select {
+		case s := <-h.got:
+			if s != "half a line\n" {
+				t.Errorf("got %q", s)
+			}
+		default:
+			t.Error("Ready was not called when more bytes came")
+		}
+		p.server.Close()
+		p.client.Close()
+	})
+}
+
+// closingHandler goes on with a connection that it has closed.
+type closingHandler struct{ ended chan error }
+
+func (h closingHandler) Ready(c stack.EventConn) bool {
+	c.Close()
+	_ = c.RemoteAddr() // for the log
+	_, err := c.Write([]byte("x"))
+	c.Reset()
+	h.ended <- err
+	return false
+}
+
+func (closingHandler) Closed() {}
+
+// A connection that was given up in this call fails, and has its addresses, as any net.Conn.
+func TestHandler_afterClose(t *testing.T) {
+	p := newPair(t, 1)
+	h := closingHandler{make(chan error, 1)}
+	p.listen("10.77.0.2:80", stack.ListenOptions{}).SetHandler(func() stack.Handler { return h })
+	p.dial("10.77.0.2:80")
+	wantError(t, "Write after Close", <-h.ended, net.ErrClosed)
+}
+
+// A client that vanishes after its FIN is counted as one that timed out.
+func TestProxy_timeoutAfterFIN(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, 1, noDelay, noDelay)
+		near, far := net.Pipe()
+		px := &service.Proxy{To: "x:1", Dial: func(context.Context, string, string) (net.Conn, error) { return finPipe{near}, nil }}
+		l := p.listen("10.77.0.2:80", stack.ListenOptions{})
+		go px.Serve(t.Context(), struct{ net.Listener }{l})
+		c := p.dial("10.77.0.2:80")
+		mustWrite(t, c, "q")
+		mustRead(t, far, "q")
+		c.CloseWrite()
+		synctest.Wait()
+		p.ends[0].SetMTU(0) // from here on neither hears the other
+		p.ends[1].SetMTU(0)
+		far.Write([]byte("answer"))
+		time.Sleep(50 * time.Minute)
+		s := px.Snapshot()
+		for r, n := range s.Ended {
+			if n > 0 && service.Reason(r) != service.ClientTimeout {
+				t.Errorf("ended with %v, want %v", service.Reason(r), service.ClientTimeout)
+			}
+		}
+		far.Close()
+		p.server.Close()
+		p.client.Close()
+	})
+}
+
+type finPipe struct{ net.Conn }
+
+func (finPipe) CloseWrite() error { return nil }

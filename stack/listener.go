@@ -55,7 +55,11 @@ func (s *Stack) Listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: err}
 	}
-	return s.ListenTCP(at, ListenOptions{IPv6Only: network == "tcp6"})
+	l, err := s.ListenTCP(at, ListenOptions{IPv6Only: network == "tcp6"})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // listenAddr resolves without asking anybody: an address to listen on is one of ours, and has a number.
@@ -84,9 +88,6 @@ func listenAddr(network, address string) (netip.AddrPort, error) {
 func (s *Stack) ListenTCP(at netip.AddrPort, o ListenOptions) (*Listener, error) {
 	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	follows := o.Options == nil
-	if follows {
-		o.Options = s.defaults()
-	}
 	l := &Listener{
 		stack: s, ids: make([]tcp.ListenerID, len(s.shards)), open: make([]func() Handler, len(s.shards)),
 		ready: make([]atomic.Bool, len(s.shards)), wake: make(chan struct{}, 1), closed: make(chan struct{}),
@@ -110,6 +111,10 @@ func (l *Listener) bind(at netip.AddrPort, o ListenOptions) error {
 	defer s.mu.Unlock()
 	if s.closed || s.draining.Load() {
 		return net.ErrClosed
+	}
+	if l.follows.Load() {
+		defaults := s.options
+		o.Options = &defaults
 	}
 	if at.Port() != 0 {
 		l.addr = at

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tcpd/stack"
+	"tcpd/tcp"
 )
 
 func TestListenErrors(t *testing.T) {
@@ -310,5 +311,38 @@ func TestWholePrefix(t *testing.T) {
 	}
 	if _, err := p.server.ListenTCP(netip.MustParseAddrPort("192.0.2.7:81"), stack.ListenOptions{}); err != nil {
 		t.Errorf("ListenTCP at one of the addresses: %v", err)
+	}
+}
+
+// A listener without options of its own has those of the stack, however soon they change.
+func TestListen_followsOptions(t *testing.T) {
+	p := newPair(t, 2)
+	for i := range 1000 {
+		p.server.SetOptions(tcp.Options{TTL: 10})
+		var l *stack.Listener
+		var both sync.WaitGroup
+		both.Go(func() { p.server.SetOptions(tcp.Options{TTL: 20}) })
+		both.Go(func() { l = p.listen("10.77.0.2:80", stack.ListenOptions{}) })
+		both.Wait()
+		c := p.dial("10.77.0.2:80")
+		s := accept(t, l)
+		for x := range p.server.Conns() {
+			if d, ok := p.server.Conn(x.ID); ok && d.State == tcp.Established && d.Options.TTL != 20 {
+				t.Fatalf("run %d: TTL %d; the stack's is 20", i, d.Options.TTL)
+			}
+		}
+		for _, x := range []*stack.Conn{c, s} {
+			x.SetLinger(0)
+			x.Close()
+		}
+		l.Close()
+	}
+}
+
+// As with package net, there is no listener beside an error.
+func TestListen_errorIsAlone(t *testing.T) {
+	p := newPair(t, 1)
+	if l, err := p.server.Listen("tcp", "192.0.2.1:80"); err == nil || l != nil {
+		t.Errorf("Listen = %T, %v; want nil and an error", l, err)
 	}
 }

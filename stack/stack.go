@@ -205,6 +205,7 @@ func (s *Stack) Drain(ctx context.Context) error {
 			return fmt.Errorf("stack: connections are left: %w", ctx.Err())
 		}
 	}
+	signal(s.drained) // for another call
 	return nil
 }
 

@@ -317,3 +317,57 @@ func TestStackCloseResetsClosed(t *testing.T) {
 		wantError(t, "Read after what arrived", err, syscall.ECONNRESET)
 	})
 }
+
+// All calls of Drain return when the last connection has ended.
+func TestDrain_twice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, 1, noDelay, noDelay)
+		_, server := p.connect("10.77.0.2:80")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		ended := make(chan error)
+		for range 2 {
+			go func() { ended <- p.server.Drain(ctx) }()
+		}
+		synctest.Wait()
+		server.SetLinger(0)
+		server.Close()
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Errorf("Drain: %v, with %d connections", err, p.server.Stats().Connections)
+			}
+		}
+		p.server.Close()
+		p.client.Close()
+	})
+}
+
+// One call after the other is one at a time.
+func TestAlive_again(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8))
+	p := newPair(t, 1)
+	for i := range 100_000 {
+		if err := p.server.Alive(t.Context()); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+}
+
+// It returns when the stack has ended meanwhile.
+func TestAlive_whileClosing(t *testing.T) {
+	for i := range 300 {
+		p := newPair(t, 2)
+		ended := make(chan error, 1)
+		go func() { ended <- p.server.Alive(context.Background()) }()
+		for range i % 50 {
+			runtime.Gosched()
+		}
+		p.server.Close()
+		p.client.Close()
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("run %d: Alive has not returned 10 s after the stack ended (%v)", i, p.server.Err())
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"cmp"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -170,8 +172,10 @@ func (t *virtualTimer) Reset(d time.Duration) bool {
 		go t.callEarly()
 		return was
 	}
-	t.at = c.now + d
-	i, _ := slices.BinarySearchFunc(c.timers, t.at+1, func(o *virtualTimer, at time.Duration) int { return int(o.at - at) })
+	if t.at = c.now + d; t.at < 0 {
+		t.at = math.MaxInt64
+	}
+	i, _ := slices.BinarySearchFunc(c.timers, max(t.at, t.at+1), func(o *virtualTimer, at time.Duration) int { return cmp.Compare(o.at, at) })
 	c.timers = slices.Insert(c.timers, i, t)
 	return was
 }

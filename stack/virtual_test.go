@@ -3,6 +3,7 @@ package stack_test
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,4 +110,16 @@ func lose(link *stray, f func()) {
 	link.SetMTU(0)
 	f()
 	link.SetMTU(mtu)
+}
+
+// What is due in 292 years does not run now.
+func TestVirtualClock_farTimer(t *testing.T) {
+	c := stack.NewVirtualClock()
+	c.Advance(time.Second)
+	var ran atomic.Bool
+	c.AfterFunc(1<<63-1, func() { ran.Store(true) })
+	c.Advance(time.Second)
+	if ran.Load() {
+		t.Error("it ran")
+	}
 }

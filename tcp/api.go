@@ -174,6 +174,9 @@ func (c *Conn) unread(n int) (int, error) {
 	return 0, nil
 }
 
+// Await is an application call: EventReadable follows when more has come than is there.
+func (t *Table) Await(c *Conn) { c.wantRead = true }
+
 // take removes n bytes that the application has.
 func (t *Table) take(now Time, c *Conn, n int) {
 	c.rcv.buf.advance(&t.pool, n)
