@@ -121,10 +121,10 @@ func (b *bbr) takeRTT(now Time, a *acknowledged) {
 	b.expired = now > b.probeMinAt.Add(bbrProbeInterval)
 	switch {
 	case a.sample == 0:
+	case a.sample >= b.probeMin && a.sample-b.probeMin <= b.probeMin/bbrSameRTT:
+		b.probeMinAt, b.expired = now, false // also where a round trip takes longer than the interval
 	case a.sample < b.probeMin || b.expired:
 		b.probeMin, b.probeMinAt = a.sample, now
-	case a.sample <= b.probeMin+b.probeMin/bbrSameRTT:
-		b.probeMinAt = now
 	}
 	if b.probeMin < b.minRTT || now > b.minRTTAt.Add(bbrMinRTTFilter) {
 		b.minRTT, b.minRTTAt = b.probeMin, b.probeMinAt

@@ -234,3 +234,14 @@ func TestBBR_lossBeforeTheFirstSample(t *testing.T) {
 		t.Errorf("paced with %d bytes per second, %d before", b.rate, before)
 	}
 }
+
+// Between the acknowledgements of two round trips more time passes than ProbeRTT waits for, and each
+// says what it would find out.
+func TestBBR_roundTripBeyondProbeRTT(t *testing.T) {
+	b := newBottleneckDelay(t, Options{Congestion: BBR, SendBuffer: 8 << 20, ReceiveBuffer: 8 << 20}, 12*Second)
+	b.rate, b.queue = 125_000, 1_000_000
+	b.receiver.rcv.limit = b.receiver.rcv.max
+	if n := b.run(6 * Minute); n < 360*125_000*4/10 {
+		t.Errorf("%d bytes in thirty round trips, of %d; %+v", n, 360*125_000, b.info().Model)
+	}
+}

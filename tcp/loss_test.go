@@ -359,3 +359,22 @@ func TestLoss_keptDataMeasuresNothing(t *testing.T) {
 		}
 	})
 }
+
+// Of what was sent in a recovery something is lost as well, and the acknowledgement that ends the
+// recovery shows it: "loss in two successive windows of data" lowers the window twice (RFC 5681, section 4.3).
+func TestRecovery_lossOfTheNextWindow(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.windowOfForty()
+		c.discard()
+		c.advance(10 * Millisecond)
+		for at := Seq(4001); at <= 40_001; at += 1000 {
+			c.sentFor(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, at}}})
+		}
+		first, nxt := c.conn.cc.ssthresh, Seq(c.conn.snd.nxt.Sub(c.iss))
+		c.advance(10 * Millisecond)
+		c.sentFor(seg{flags: ACK, seq: 1, ack: 40_001, sacks: []span{{45_001, nxt}}})
+		if i := c.table.Info(c.now, c.conn); c.conn.cc.ssthresh >= first || !i.InRecovery {
+			c.Errorf("ssthresh %d, %d in the recovery before: %+v", c.conn.cc.ssthresh, first, i)
+		}
+	})
+}

@@ -195,17 +195,28 @@ func (t *Table) probeArrived(c *Conn) {
 	c.setPathMTU(s.low)
 }
 
-// probeVanished takes the loss of a probe, the record at p: it was too big, which is no congestion (RFC 4821, section 7.6.2). Its data
-// is sent again in segments that pass. During a recovery its loss says nothing: probeVanished reports false.
+// probeVanished takes the loss of a probe, the record at p: it was too big. But where other segments are lost as well it may have been
+// congestion, and says nothing of sizes (RFC 4821, section 7.6.4). Then probeVanished reports false.
 func (t *Table) probeVanished(c *Conn, p place) bool {
-	r := c.flight.at(p)
-	if r.fate&probing == 0 {
+	if c.recovery.kind == recoverNone && c.flight.lost == 0 {
+		return t.probeTooBig(c, p)
+	}
+	if c.flight.at(p).fate&probing != 0 {
+		t.searchOf(c).size = 0
+	}
+	return false
+}
+
+// probeTooBig ends the probe under way, if that is the record at p, which was too big, and that is no congestion (RFC 4821, section
+// 7.6.2). Its data is sent again in segments that pass.
+func (t *Table) probeTooBig(c *Conn, p place) bool {
+	if c.flight.at(p).fate&probing == 0 {
 		return false
 	}
 	s := t.searchOf(c)
 	size := s.size
 	s.size = 0
-	if c.recovery.kind != recoverNone || size == 0 {
+	if size == 0 {
 		return false
 	}
 	s.high = min(s.high, size-1)

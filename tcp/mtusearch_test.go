@@ -202,3 +202,29 @@ func TestMTUSearch_peerWithoutMSS(t *testing.T) {
 		c.discard()
 	})
 }
+
+// A segment before the probe is lost as well. That is congestion, and says nothing of sizes (RFC 4821,
+// section 7.6.4).
+func TestMTUSearch_lostWithOthers(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		o := peerOptions{mss: 1460, scale: 7, sack: true, listen: ListenOptions{Options: Options{MTUProbing: MTUProbingOn}}}
+		c.accepted(o)
+		c.conn.cc.set(60_000)
+		c.write(1, 5000)
+		c.advance(5 * Millisecond)
+		c.write(5001, 50_000)
+		s := c.table.searchOf(c.conn)
+		high, end, nxt := s.high, s.end.Sub(c.iss), c.conn.snd.nxt.Sub(c.iss)
+		if s.size == 0 {
+			c.Fatalf("no probe: %+v", *s)
+		}
+		probe := end - (int(s.size) - c.conn.headers())
+		c.discard()
+		c.advance(10 * Millisecond)
+		c.send(seg{flags: ACK, seq: 1, ack: probe - 536, sacks: []span{{Seq(end), Seq(nxt)}}})
+		if s.high != high {
+			c.Errorf("at most %d bytes pass, it was %d", s.high, high)
+		}
+		c.discard()
+	})
+}

@@ -158,7 +158,7 @@ func (s softError) err() error {
 // packetTooBig lowers the path MTU to what a router says, or may have meant by saying nothing.
 func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 	if mtu == 0 {
-		if p := c.flight.search(quoted); c.flight.has(p) && t.probeVanished(c, p) {
+		if p := c.flight.search(quoted); c.flight.has(p) && t.probeTooBig(c, p) {
 			return DropNone // what passes, the search knows better
 		}
 		mtu = plateau(min(int(c.pathMTU), int(c.snd.mss)+c.headers()))
@@ -172,7 +172,7 @@ func (t *Table) packetTooBig(now Time, c *Conn, quoted Seq, mtu int) Drop {
 	}
 	t.rememberPath(now, c.flow.Remote, uint16(mtu))
 	if c.search != 0 {
-		t.probeVanished(c, c.flight.search(quoted))
+		t.probeTooBig(c, c.flight.search(quoted))
 		t.limitSearch(now, c)
 		mtu = min(mtu, int(c.pathMTU))
 	}

@@ -122,10 +122,10 @@ func (t *Table) retransmitTimeout(now Time, c *Conn) {
 		t.giveUp(c)
 		return
 	}
-	if c.retries++; c.retries == reportRetries { // "... notify the application" (RFC 9293, SHLD-9)
+	if c.retries = min(c.retries, 254) + 1; c.retries == reportRetries { // "... notify the application" (RFC 9293, SHLD-9)
 		t.signal(c, EventReport)
 	}
-	c.rtt.backoff++
+	c.rtt.backoff = min(c.rtt.backoff+1, 16)
 	c.stats.timeouts++
 	t.counters.Timeouts++
 	if synchronized.has(c.state) {
@@ -184,7 +184,7 @@ func (t *Table) persistTimeout(now Time, c *Conn) {
 		t.giveUp(c)
 		return
 	}
-	c.retries++
+	c.retries = min(c.retries, 254) + 1
 	c.rtt.backoff = min(c.rtt.backoff+1, 16)
 	if c.snd.windowRoom() > 0 {
 		c.force = true

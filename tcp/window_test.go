@@ -399,3 +399,27 @@ func TestWindow_acknowledgementsStayInAWindowThatShrank(t *testing.T) {
 		c.want("a reset too", seg{flags: RST | ACK, seq: 3001, ack: 2001})
 	})
 }
+
+// A user timeout of a day has room for more than 256 time-outs.
+func TestTimeout_countsNoFurther(t *testing.T) {
+	for _, closes := range []bool{false, true} {
+		converse(t, Config{}, func(c *talk) {
+			c.quiet = true
+			o := plain
+			o.listen.Options.UserTimeout = Day
+			if closes {
+				c.accepted(o)
+				c.send(seg{flags: ACK, seq: 1, ack: 1, win: closed})
+				c.write(1, 100)
+			} else {
+				c.inFlight(o, 1)
+			}
+			for start := c.now; c.conn.Err() == nil && c.now.Sub(start) < 2*Day; c.discard() {
+				c.advance(10 * Second)
+			}
+			if c.conn.Err() != ErrTimeout {
+				c.Errorf("closed window %v: %v after two days", closes, c.conn.Err())
+			}
+		})
+	}
+}
