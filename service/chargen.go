@@ -18,7 +18,7 @@ const (
 	chargenChars  = 95
 	chargenLine   = 72
 	chargenPeriod = chargenChars * (chargenLine + len("\r\n"))
-	chargenWrite  = 512 << 10
+	chargenWrite  = 480 << 10
 )
 
 // chargenPattern returns the pattern repeated until a write may start anywhere in the first period.

@@ -8,8 +8,9 @@ const (
 	// lendRead is what one Read copies: large enough for two super-packets, small enough to stay in a processor's own cache.
 	lendRead = 128 << 10
 	// lendWrite is what one piece of a Write copies before it is sent. A peer that is faster than we are sleeps while we copy, and is
-	// woken by the first packet that follows, which costs as much as two packets: the more follow, the fewer wake-ups there are.
-	lendWrite = 512 << 10
+	// woken by the first packet that follows, which costs as much as two packets: the more follow, the fewer wake-ups there are. It
+	// fits into two super-packets of 256 KiB, or eight of 64, with segments of up to 9,000 bytes: a rest would be a packet of its own.
+	lendWrite = 480 << 10
 	// lookAfter is how much of a piece is copied before somebody looks for arrivals: others wait for no more than that.
 	lookAfter = 128 << 10
 	// A page has 4 KiB, and the first and the last of so many bytes are cut.

@@ -37,10 +37,12 @@ func (sh *shard) leave(now tcp.Time) {
 		if look {
 			sh.stack.guests[sh.queue()].read()
 		}
+		if look || more {
+			runtime.Gosched() // who sends without end has had his turn, in writes of whatever length
+		}
 		if !more {
 			return
 		}
-		runtime.Gosched()
 	}
 }
 
