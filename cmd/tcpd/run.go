@@ -23,6 +23,9 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	// Whoever reads the log may go (journald is restarted, a tee dies). Go would end the process at the next line, and systemd
+	// takes that for an end in order, after which it does not start again. Ignored, a line is lost and the connections stay.
+	signal.Ignore(syscall.SIGPIPE)
 
 	c, err := s.load()
 	if err != nil {

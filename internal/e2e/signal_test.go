@@ -281,3 +281,29 @@ func TestDescriptorLimit(t *testing.T) {
 		return exchange(conn) == nil
 	})
 }
+
+// TestLogReaderGone: when nobody reads the log any more, the daemon goes on without.
+func TestLogReaderGone(t *testing.T) {
+	ns := newNamespace(t, "a log whose reader is gone")
+	d := prepare(t, ns)
+	d.configure(t, settings{services: []string{echoService}})
+	pipe := filepath.Join(d.dir, "log")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := syscall.Open(pipe, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := fmt.Sprintf(`exec "$0" "$@" >%s 2>&1`, pipe)
+	d.launch(t, "sh", "-c", shell, builtBinary(t), "--tun", "tcp0", "--config", d.config)
+	d.waitReady(t)
+	syscall.Close(reader)
+	for reloads := 1; reloads <= 2; reloads++ { // the first one's log line would end the daemon, before the second
+		d.signal(t, syscall.SIGHUP)
+		eventually(t, hung/2, "the configuration is read again", func() bool {
+			return d.notify.count("RELOADING=1") == reloads && d.notify.count("READY=1") == 1+reloads
+		})
+	}
+	wantServed(t, ns, 7, true)
+}
