@@ -30,8 +30,8 @@ type HTTP struct {
 	Counters
 }
 
-// Serve answers on l until ctx or l is closed, and closes l. Requests that run then are answered, the last of their
-// connection; idle connections are closed.
+// Serve answers on l until ctx or l is closed, and closes l. When l is closed another may take its place: connections go on until
+// their next answer, which says that it is the last, or until they are idle for too long. Once ctx is closed idle ones end at once.
 func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 	handler, root, err := h.handler()
 	if err != nil {
@@ -39,18 +39,21 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	server := h.server(handler)
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
+	stop := context.AfterFunc(ctx, func() {
+		_ = l.Close()
+		// Not Shutdown: it drops the requests that are on their way. Those that nobody has read yet are dropped all the same.
+		server.SetKeepAlivesEnabled(false)
+	})
 	visits := &visitListener{Listener: l, ctx: ctx, acceptor: acceptor{h.Log, &h.Counters}}
 	err = server.Serve(visits)
-	// Not Shutdown: it drops the requests that are on their way.
-	server.SetKeepAlivesEnabled(false)
-	if root != nil {
-		go func() {
-			visits.open.Wait()
+	visits.retired.Store(true)
+	go func() {
+		visits.open.Wait()
+		stop()
+		if root != nil {
 			_ = root.Close()
-		}()
-	}
+		}
+	}()
 	return ending(ctx, l, err)
 }
 

@@ -284,6 +284,40 @@ func TestTheEndOfServeClosesIdleConnectionsAndFinishesRequests(t *testing.T) {
 	}
 }
 
+// A listener that is closed has a successor: who kept his connection gets one answer more, also to a request that has come already.
+func TestAClosedListenerCutsNoRequest(t *testing.T) {
+	dir, l := t.TempDir(), listen(t, "tcp", families[0])
+	if err := os.WriteFile(filepath.Join(dir, "small"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h := &HTTP{Root: dir}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(ctx, l) }()
+	last, answer := request(t, l, "small")
+	idle, other := request(t, l, "small")
+	for _, r := range []*http.Response{answer, other} {
+		if text, err := io.ReadAll(r.Body); string(text) != "text" || err != nil {
+			t.Fatalf("the first answer is %q, %v", text, err)
+		}
+	}
+	_ = l.Close()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	say(t, last, "GET /small HTTP/1.1\r\nHost: test\r\n\r\n")
+	r, err := http.ReadResponse(bufio.NewReader(last), nil)
+	if err != nil || r.StatusCode != 200 || !r.Close {
+		t.Fatalf("after the listener was closed: got %+v, %v; want an answer that is the last", r, err)
+	}
+	if text, err := io.ReadAll(r.Body); string(text) != "text" || err != nil {
+		t.Fatalf("the last answer is %q, %v", text, err)
+	}
+	cancel()
+	wantEOF(t, idle, "idle connections end when the service is to end")
+}
+
 // request asks for a file on a connection that is kept, and returns it with the head of the answer.
 func request(t *testing.T, l net.Listener, name string) (net.Conn, *http.Response) {
 	t.Helper()

@@ -18,7 +18,8 @@ type visitListener struct {
 	net.Listener
 	ctx context.Context
 	acceptor
-	open sync.WaitGroup // visits
+	open    sync.WaitGroup // visits
+	retired atomic.Bool    // nobody is accepted any more: who is here leaves after the next answer
 }
 
 // Accept returns a *visit.
@@ -29,7 +30,7 @@ func (l *visitListener) Accept() (net.Conn, error) {
 	}
 	l.counters.begin()
 	l.open.Add(1)
-	v := &visit{Conn: conn, counters: l.counters, open: &l.open}
+	v := &visit{Conn: conn, by: l}
 	v.reason.Store(uint32(Finished))
 	return v, nil
 }
@@ -37,11 +38,10 @@ func (l *visitListener) Accept() (net.Conn, error) {
 // visit is a connection of net/http that notes how it ends.
 type visit struct {
 	net.Conn
-	counters *Counters
-	open     *sync.WaitGroup
-	reason   atomic.Uint32 // Finished until something fails; the first failure stays
-	closed   atomic.Bool
-	until    time.Time // the deadline of Write
+	by     *visitListener
+	reason atomic.Uint32 // Finished until something fails; the first failure stays
+	closed atomic.Bool
+	until  time.Time // the deadline of Write
 }
 
 // visitKey is the key of the *visit in a request's context.
@@ -86,8 +86,8 @@ func (v *visit) Close() error {
 		return net.ErrClosed
 	}
 	reason := Reason(v.reason.Load())
-	defer v.open.Done()
-	defer v.counters.end(reason)
+	defer v.by.open.Done()
+	defer v.by.counters.end(reason)
 	if reason != Finished {
 		reset(v.Conn)
 		return nil
@@ -144,6 +144,9 @@ func (h *HTTP) whole(next http.Handler) http.Handler {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(headerTime))
 		}
 		a := &answer{ResponseWriter: w, visit: visitOf(r)}
+		if a.visit.by.retired.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		if guard(h.Log, func() Reason { next.ServeHTTP(a, r); return Finished }) == Panicked {
 			a.abort(Panicked)
 		}

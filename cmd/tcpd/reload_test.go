@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -72,6 +75,57 @@ func TestReloadClosesNoPort(t *testing.T) {
 	}
 	close(stop)
 	clients.Wait()
+}
+
+// While the settings of a service change again and again, no request is cut on a connection that is kept from one to the next.
+func TestReloadCutsNoRequest(t *testing.T) {
+	s := newSetup(t, "services:\n"+serviceLine("web", 80, "http: {body: x0}"))
+	var clients sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range 4 {
+		clients.Go(func() {
+			if err := s.keepAsking(at(ownAddresses[i%2], 80), stop); err != nil {
+				t.Errorf("during a reload: %v", err)
+			}
+		})
+	}
+	for i := range 50 {
+		if _, err := s.reload("services:\n" + serviceLine("web", 80, fmt.Sprintf("http: {body: x%d}", i+1))); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	clients.Wait()
+}
+
+// keepAsking asks for / again and again, on a new connection only after an answer that said it is the last.
+func (s *setup) keepAsking(address string, stop <-chan struct{}) error {
+	for {
+		conn, err := s.dial(address)
+		if err != nil {
+			return err
+		}
+		in := bufio.NewReader(conn)
+		for last := false; !last; {
+			select {
+			case <-stop:
+				return conn.Close()
+			default:
+			}
+			if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
+				return err
+			}
+			r, err := http.ReadResponse(in, nil)
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				return err
+			}
+			last = r.Close
+		}
+		_ = conn.Close()
+	}
 }
 
 // A broken file changes nothing, and every error of it is logged.

@@ -62,6 +62,8 @@ func holds(s config.Service) bool { return s.Kind == "proxy" }
 type services struct {
 	log    *logger
 	listen func(s config.Service) (net.Listener, error)
+	ctx    context.Context // of every service; closing only its listener is how one is told that it has a successor
+	stop   context.CancelFunc
 
 	mu      sync.Mutex
 	list    []config.Service
@@ -70,7 +72,9 @@ type services struct {
 }
 
 func newServices(log *logger, listen func(config.Service) (net.Listener, error)) *services {
-	return &services{log: log, listen: listen, ports: map[config.Place]*port{}, ledgers: map[string]*ledger{}}
+	s := &services{log: log, listen: listen, ports: map[config.Place]*port{}, ledgers: map[string]*ledger{}}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s
 }
 
 // apply makes the list of services what is served. Ports that stay keep their listener, so that at no moment they are
@@ -162,8 +166,7 @@ func (s *services) run(what config.Service, p *port) {
 	l := p.replace()
 	stage := p.inCharge()
 	go func() {
-		// ctx stays open: closing the listener is how a service is told to accept no more.
-		if err := server.Serve(context.Background(), l); err != nil {
+		if err := server.Serve(s.ctx, l); err != nil {
 			log.Error("the service ended, its port is closed", zap.Error(err))
 			s.fail(what, p, stage)
 		}
@@ -197,7 +200,7 @@ func (s *services) shut(what config.Service) {
 	}
 }
 
-// close closes every port.
+// close closes every port, for good.
 func (s *services) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,6 +208,7 @@ func (s *services) close() {
 		s.shut(what)
 	}
 	s.list = nil
+	s.stop()
 }
 
 // serving returns what is served now, each with the port it has.
