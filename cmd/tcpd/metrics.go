@@ -68,13 +68,16 @@ func health(w http.ResponseWriter, err error) {
 	fmt.Fprintln(w, "ok")
 }
 
-// ready returns nil if connections are served, else why not.
+// ready returns nil if every service serves connections, else why not.
 func (d *daemon) ready() error {
 	switch {
 	case d.isStopping():
 		return errors.New("stopping")
 	case !d.link.Stats().LinkUp:
 		return errors.New("the device is down")
+	}
+	if failed := d.services.failures(); len(failed) > 0 {
+		return fmt.Errorf("service %q has failed: %w", failed[0].Name, failed[0].err)
 	}
 	return d.alive()
 }
@@ -84,7 +87,7 @@ func (d *daemon) ready() error {
 func (d *daemon) expose(e *exposition) {
 	e.family("tcpd_build_info", "gauge", "What was built, always 1.")
 	e.sample("tcpd_build_info", 1, "version", version(), "goversion", runtime.Version())
-	e.gauge("tcpd_ready", "Whether connections are served.", number(d.ready() == nil))
+	e.gauge("tcpd_ready", "Whether every service serves connections.", number(d.ready() == nil))
 	e.gauge("tcpd_link_queues", "Queues of the device.", float64(d.link.Queues()))
 	e.gauge("tcpd_link_queues_written", "Queues by which packets leave: more while many bulk flows need them.", float64(d.stack.Spread()))
 	e.gauge("tcpd_uptime_seconds", "Time since the start.", time.Since(d.started).Seconds())
@@ -94,6 +97,18 @@ func (d *daemon) expose(e *exposition) {
 	d.exposeFates(e)
 	exposeStack(e, d.stack.Stats(), d.link.Stats())
 	exposeServices(e, d.services.counts())
+	d.exposeUp(e)
+}
+
+// exposeUp writes which services of the configuration are served.
+func (d *daemon) exposeUp(e *exposition) {
+	e.family("tcpd_service_up", "gauge", "Whether the service is served; 0 if it has failed.")
+	for _, s := range d.services.serving() {
+		e.sample("tcpd_service_up", 1, "service", s.Name)
+	}
+	for _, s := range d.services.failures() {
+		e.sample("tcpd_service_up", 0, "service", s.Name)
+	}
 }
 
 func number(b bool) float64 {

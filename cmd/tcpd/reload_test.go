@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -236,7 +237,7 @@ func TestReloadWhileStopping(t *testing.T) {
 	}
 }
 
-// TestServiceThatFailed: its port closes, and it is not among those served; a reload that names it begins anew.
+// TestServiceThatFailed: its port closes, and everybody who asks is told; a reload that names it begins anew.
 func TestServiceThatFailed(t *testing.T) {
 	s := newSetup(t, "services:\n"+serviceLine("echo", 7, "echo: {}"))
 	broken := s.d.config().Services[0]
@@ -249,10 +250,57 @@ func TestServiceThatFailed(t *testing.T) {
 	if _, err := s.dial("10.77.0.2:80"); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("its port is not closed: %v", err)
 	}
+	if err := s.d.ready(); err == nil || !strings.Contains(err.Error(), `service "web" has failed: http: root: `) {
+		t.Errorf("the daemon is ready, or not because of %v; want that service web has failed", err)
+	}
+	s.wantStatus("web      :80     http FAILED  0", "service web has failed, and its port is closed: http: root: ", "NOT READY: service \"web\"")
+	s.wantMetrics(`tcpd_service_up{service="echo"} 1`, `tcpd_service_up{service="web"} 0`, "tcpd_ready 0")
 	if _, err := s.reload("services:\n" + serviceLine("echo", 7, "echo: {}") + serviceLine("web", 80, "http: {body: page}")); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.get("10.77.0.2:80"); got != "page" {
 		t.Errorf("after the reload the page is %q", got)
+	}
+	s.wantMetrics(`tcpd_service_up{service="web"} 1`, "tcpd_ready 1")
+	if _, err := s.reload("services:\n" + serviceLine("echo", 7, "echo: {}")); err != nil || s.d.ready() != nil {
+		t.Errorf("without the service: %v, %v", err, s.d.ready())
+	}
+}
+
+// TestServiceThatCannotReopen: a port that was closed for a listener of another sort, and is another's now, is a service that failed.
+func TestServiceThatCannotReopen(t *testing.T) {
+	s := newSetup(t, "services:\n"+serviceLine("web", 80, "http: {}"))
+	list := slices.Clone(s.d.config().Services)
+	list[0].Kind = "proxy"
+	s.d.services.listen = func(config.Service) (net.Listener, error) { return nil, syscall.EADDRINUSE }
+	if err := s.d.services.apply(list); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("got %v", err)
+	}
+	if err := s.d.ready(); err == nil || !strings.Contains(err.Error(), `service "web" has failed`) {
+		t.Errorf("the daemon is ready, or not because of %v", err)
+	}
+}
+
+// wantStatus checks that the status, as people read it, has every one of parts.
+func (s *setup) wantStatus(parts ...string) {
+	s.t.Helper()
+	var out strings.Builder
+	s.d.status().print(&out)
+	for _, part := range parts {
+		if !strings.Contains(out.String(), part) {
+			s.t.Errorf("the status does not contain %q:\n%s", part, &out)
+		}
+	}
+}
+
+// wantMetrics checks that the metrics have every one of samples.
+func (s *setup) wantMetrics(samples ...string) {
+	s.t.Helper()
+	var e exposition
+	s.d.expose(&e)
+	for _, sample := range samples {
+		if !strings.Contains(e.b.String(), sample+"\n") {
+			s.t.Errorf("the metrics do not contain %s", sample)
+		}
 	}
 }

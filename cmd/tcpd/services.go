@@ -67,6 +67,7 @@ type services struct {
 
 	mu      sync.Mutex
 	list    []config.Service
+	failed  []failedService // the configuration has them, and nobody serves them
 	ports   map[config.Place]*port
 	ledgers map[string]*ledger
 }
@@ -75,6 +76,12 @@ func newServices(log *logger, listen func(config.Service) (net.Listener, error))
 	s := &services{log: log, listen: listen, ports: map[config.Place]*port{}, ledgers: map[string]*ledger{}}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
+}
+
+// failedService is one that has ended by itself, or whose port could not be opened again.
+type failedService struct {
+	config.Service
+	err error
 }
 
 // apply makes the list of services what is served. Ports that stay keep their listener, so that at no moment they are
@@ -88,6 +95,7 @@ func (s *services) apply(list []config.Service) error {
 	if err != nil {
 		return err
 	}
+	s.failed = nil // who is in the list begins anew
 	var failed []error
 	list = slices.Clone(list)
 	for _, c := range changes {
@@ -105,6 +113,7 @@ func (s *services) apply(list []config.Service) error {
 		default:
 			if err := s.reopen(*c.Before, *c.After); err != nil {
 				failed = append(failed, err)
+				s.failed = append(s.failed, failedService{*c.After, err})
 				list = slices.DeleteFunc(list, func(o config.Service) bool { return o == *c.After })
 			}
 		}
@@ -168,7 +177,7 @@ func (s *services) run(what config.Service, p *port) {
 	go func() {
 		if err := server.Serve(s.ctx, l); err != nil {
 			log.Error("the service ended, its port is closed", zap.Error(err))
-			s.fail(what, p, stage)
+			s.fail(failedService{what, err}, p, stage)
 		}
 	}()
 	text := "serving " + what.Kind + " on " + bound(what, p).ListenText()
@@ -178,9 +187,9 @@ func (s *services) run(what config.Service, p *port) {
 	log.Info(text)
 }
 
-// fail closes the port of a service that has ended by itself, unless another has it by now, and forgets both: the next reload that
-// names the service begins it anew.
-func (s *services) fail(what config.Service, p *port, stage *stage) {
+// fail closes the port of a service that has ended by itself, unless another has it by now. The next reload that names the service
+// begins it anew.
+func (s *services) fail(what failedService, p *port, stage *stage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ports[what.Place()] != p || p.inCharge() != stage {
@@ -189,6 +198,14 @@ func (s *services) fail(what config.Service, p *port, stage *stage) {
 	p.close()
 	delete(s.ports, what.Place())
 	s.list = slices.DeleteFunc(s.list, func(o config.Service) bool { return o.Place() == what.Place() })
+	s.failed = append(s.failed, what)
+}
+
+// failures returns the services that have failed.
+func (s *services) failures() []failedService {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.failed)
 }
 
 // shut closes the port of a service. Its connections go on.
@@ -207,7 +224,7 @@ func (s *services) close() {
 	for _, what := range s.list {
 		s.shut(what)
 	}
-	s.list = nil
+	s.list, s.failed = nil, nil
 	s.stop()
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"tcpd/config"
 )
 
 // status is the daemon on one screen.
@@ -51,6 +53,7 @@ type serviceStatus struct {
 	Active   int64  `json:"active"`
 	Accepted uint64 `json:"accepted"`
 	Refused  uint64 `json:"refused"`
+	Error    string `json:"error,omitempty"` // why it is not served
 }
 
 type memoryStatus struct {
@@ -96,9 +99,15 @@ func (d *daemon) serviceStatus() []serviceStatus {
 		counts[c.name] = c
 	}
 	list := []serviceStatus{}
-	for _, s := range d.services.serving() {
+	add := func(s config.Service, why string) {
 		n := counts[s.Name].counts
-		list = append(list, serviceStatus{s.Name, s.ListenText(), s.Kind, n.Active, n.Accepted, n.Refused})
+		list = append(list, serviceStatus{s.Name, s.ListenText(), s.Kind, n.Active, n.Accepted, n.Refused, why})
+	}
+	for _, s := range d.services.serving() {
+		add(s, "")
+	}
+	for _, s := range d.services.failures() {
+		add(s.Service, s.err.Error())
 	}
 	return list
 }
@@ -121,6 +130,9 @@ func (s status) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SERVICE\tLISTEN\tKIND\tACTIVE\tACCEPTED\tREFUSED")
 	for _, v := range s.Services {
+		if v.Error != "" {
+			v.Kind += " FAILED"
+		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\n", v.Name, v.Listen, v.Kind, v.Active, v.Accepted, v.Refused)
 	}
 	_ = t.Flush() // w is a terminal or a pipe, whose errors end us anyway
@@ -137,6 +149,11 @@ func (d deviceStatus) queues() string {
 }
 
 func (s status) printTroubles(w io.Writer) {
+	for _, v := range s.Services {
+		if v.Error != "" {
+			fmt.Fprintf(w, "\nservice %s has failed, and its port is closed: %s\n  put that right, then: tcpd reload\n", v.Name, v.Error)
+		}
+	}
 	if len(s.Drops) > 0 {
 		fmt.Fprint(w, "\ndropped:")
 		for _, v := range s.Drops[:min(len(s.Drops), 8)] {
