@@ -1,10 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -196,7 +199,8 @@ func (k *checker) services() {
 		k.proxy(path, s)
 		k.datagram(path+".datagram", s)
 		if s.Kind == "sink" {
-			k.directory(path+".sink.dir", s.Sink.Dir)
+			k.directory(path+".sink.dir", s.Sink.Dir,
+				"let the user that tcpd runs as write there; under systemd name it in ReadWritePaths= too", writable)
 		}
 	}
 }
@@ -219,19 +223,43 @@ func (k *checker) http(path string, h HTTP) {
 	case h.Root != "" && h.Body != "":
 		k.problem(path+".http.body", "remove one of them", "root and body exclude each other")
 	case h.Root != "":
-		k.directory(path+".http.root", h.Root)
+		k.directory(path+".http.root", h.Root, "run the check as the user that tcpd runs as, and let that user read the directory", readable)
 	}
 }
 
-// directory checks that there is one.
-func (k *checker) directory(path, name string) {
+// directory checks that there is one, and that usable finds it to be of use for the user that we are.
+func (k *checker) directory(path, name, hint string, usable func(name string) error) {
 	info, err := os.Stat(name)
-	if err == nil && !info.IsDir() {
+	switch {
+	case err == nil && !info.IsDir():
 		err = fmt.Errorf("%s is not a directory", name)
+	case err == nil:
+		err = usable(name)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		k.problem(path, hint, "%v, as user %d", err, os.Geteuid())
+	case err != nil:
 		k.problem(path, "name a directory that exists", "%v", err)
 	}
+}
+
+// readable: the service opens the directory before anything else.
+func readable(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	return root.Close()
+}
+
+// writable: files are made in the directory.
+func writable(dir string) error {
+	const cwd, write, search, effective = -100, 2, 1, 0x200 // AT_FDCWD, W_OK, X_OK and AT_EACCESS of faccessat(2)
+	if err := syscall.Faccessat(cwd, dir, write|search, effective); err != nil {
+		return &fs.PathError{Op: "write to", Path: dir, Err: err}
+	}
+	return nil
 }
 
 // proxy refuses a backend that is one of our addresses: the kernel would route the connection back to us.

@@ -3,13 +3,16 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -320,5 +323,47 @@ func wantSame(t *testing.T, c *Config) {
 	}
 	if !reflect.DeepEqual(again, c) {
 		t.Errorf("printed and loaded again it is\n%+v\nwas\n%+v", again, c)
+	}
+}
+
+// TestDirectoriesOfNoUse: what the daemon's user may not read, or not write to, would end the service when it begins.
+func TestDirectoriesOfNoUse(t *testing.T) {
+	top := t.TempDir()
+	for dir, mode := range map[string]os.FileMode{filepath.Dir(top): 0o755, top: 0o755, top + "/shut": 0o700, top + "/read": 0o755, top + "/all": 0o777} {
+		_ = os.Mkdir(dir, 0o700)
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to be a user that owns none of the directories")
+	}
+	for settings, want := range map[string]string{
+		"http: {root: %s/shut}": "permission denied, as user 65534", "http: {root: %s/read}": "", "sink: {dir: %s/all}": "",
+		"sink: {dir: %s/shut}": "permission denied, as user 65534", "sink: {dir: %s/read}": "ReadWritePaths",
+	} {
+		text := fmt.Sprintf("services:\n- {name: x, listen: ':1', "+settings+"}\n", top)
+		var err error
+		asNobody(t, func() { _, err = Parse("test.yaml", []byte(text)) })
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", settings, err, want)
+		}
+	}
+}
+
+// asNobody runs f on a thread of another user, which ends with it.
+func asNobody(t *testing.T, f func()) {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		const keep, nobody = ^uintptr(0), 65534
+		_, _, failed := syscall.RawSyscall(syscall.SYS_SETRESUID, keep, nobody, keep)
+		if failed == 0 {
+			f()
+		}
+		done <- failed
+	}()
+	if err := <-done; err != syscall.Errno(0) {
+		t.Fatal(err)
 	}
 }
