@@ -20,7 +20,10 @@ import (
 )
 
 // client speaks to a running daemon.
-type client struct{ socket string }
+type client struct {
+	socket string
+	file   string // the configuration that says where the socket is; empty: something else does
+}
 
 // socketFlags are where to find the daemon.
 type socketFlags struct{ socket, file string }
@@ -31,22 +34,19 @@ func (f *socketFlags) define(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("socket", "config")
 }
 
-// client returns a client of the daemon that the flags name. If its configuration file is broken, that is the error.
+// client returns a client of the daemon that the flags name.
 func (f *socketFlags) client() (client, error) {
 	switch {
 	case f.socket != "":
-		return client{f.socket}, nil
+		return client{socket: f.socket}, nil
 	case f.file == "":
-		return client{defaultSocket}, nil
+		return client{socket: defaultSocket}, nil
 	}
-	c, err := config.Load(f.file)
-	if err != nil {
-		return client{}, err
+	socket, err := config.ControlSocket(f.file)
+	if err == nil && socket == "" {
+		err = fmt.Errorf("%s sets no control.socket: there is no way to reach the daemon", f.file)
 	}
-	if c.Control.Socket == "" {
-		return client{}, fmt.Errorf("%s sets no control.socket: there is no way to reach the daemon", f.file)
-	}
-	return client{c.Control.Socket}, nil
+	return client{socket, f.file}, err
 }
 
 // How long the daemon may take for an answer, and for one that is long.
@@ -112,6 +112,9 @@ func (c client) unreachable(err error) error {
 	}
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		err = errors.New("no tcpd is there")
+		if c.file != "" {
+			hint = "is it running? If " + c.file + " names another control.socket than when it was started, give that one with --socket"
+		}
 	}
 	return fmt.Errorf("cannot reach tcpd at %s: %w (%s)", c.socket, err, hint)
 }

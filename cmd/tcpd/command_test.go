@@ -29,7 +29,7 @@ func TestCommandLine(t *testing.T) {
 		"check_print":       "check --print --config testdata/warning.yaml --create=false --queues 2 --metrics 127.0.0.1:9320",
 		"reload_nobody":     "reload --socket /nonexistent/tcpd.sock",
 		"status_nobody":     "status --config testdata/warning.yaml",
-		"reload_broken":     "reload --config " + broken + "tab.yaml",
+		"reload_broken":     "reload --config testdata/half_edited.yaml",
 		"datagram_help":     "datagram --help",
 		"conns_help":        "conns --help",
 		"conn_help":         "conn --help",

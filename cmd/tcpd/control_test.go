@@ -77,6 +77,26 @@ func TestReloadCommand(t *testing.T) {
 	}
 }
 
+// TestClientsTakeTheSocketOnly: whatever else is wrong with the file, the daemon is reached, and judges the file itself.
+func TestClientsTakeTheSocketOnly(t *testing.T) {
+	s, socket := newControlSetup(t, "services: []")
+	control := fmt.Sprintf("control: {socket: %s}\n", socket)
+	for text, mistake := range map[string]string{
+		control + "tunn: {}\n":                        `unknown key "tunn"`,
+		"tun:\n\tname: x\n" + control:                 "a tab where the indentation belongs",
+		control + "addresses: []\n":                   "there is not one address", // they come as flags, say
+		"control:\n  socket: '" + socket + "'\n- {\n": "this is not YAML",
+	} {
+		s.write(text)
+		if code, stdout, stderr := runLine("status", "--config", s.file); code != exitOK || !strings.Contains(stdout, ": ready") {
+			t.Errorf("with\n%sstatus exits %d and prints\n%s%s", text, code, stdout, stderr)
+		}
+		if code, _, stderr := runLine("reload", "--config", s.file); code != exitConfig || !strings.Contains(stderr, mistake) {
+			t.Errorf("with\n%sreload exits %d and prints\n%s", text, code, stderr)
+		}
+	}
+}
+
 func TestStatusCommand(t *testing.T) {
 	s, socket := newControlSetup(t, "services:\n"+serviceLine("echo", 7, "echo: {}"))
 	wantEcho(t, s.mustDial("10.77.0.2:7"), "hi")
@@ -124,7 +144,7 @@ func TestClient_daemonThatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = client{socket}.open(http.MethodGet, "/v1/status", nil, time.Millisecond)
+	_, err = client{socket: socket}.open(http.MethodGet, "/v1/status", nil, time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "it does not answer (is it stopped, or very busy?)") {
 		t.Error(err)
 	}

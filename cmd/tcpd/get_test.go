@@ -210,7 +210,7 @@ func TestDialThroughTheDaemonIsCutWithItsClient(t *testing.T) {
 		_, err := io.Copy(io.Discard, c)
 		ended <- err
 	})
-	c, err := daemonVantage{client{socket}}.DialContext(t.Context(), "tcp", "10.77.0.1:9")
+	c, err := daemonVantage{client{socket: socket}}.DialContext(t.Context(), "tcp", "10.77.0.1:9")
 	if err != nil {
 		t.Fatal(err)
 	}

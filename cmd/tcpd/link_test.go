@@ -61,7 +61,7 @@ func TestImpairCommandRefusesNonsense(t *testing.T) {
 func TestImpairOverTheSocketIsChecked(t *testing.T) {
 	_, socket := newControlSetup(t, "services: []")
 	var s impairStatus
-	err := client{socket}.send(http.MethodPut, "/v1/impair", strings.NewReader("{loss: 5, sped: 1}"), &s)
+	err := client{socket: socket}.send(http.MethodPut, "/v1/impair", strings.NewReader("{loss: 5, sped: 1}"), &s)
 	if err == nil || !strings.Contains(err.Error(), "no percentage") || !strings.Contains(err.Error(), `unknown key "sped"`) {
 		t.Errorf("got %v, want both mistakes", err)
 	}

@@ -42,7 +42,7 @@ func (m machine) controlError() error {
 		return nil
 	}
 	var s status
-	return client{m.c.Control.Socket}.call(http.MethodGet, "/v1/status", &s)
+	return client{socket: m.c.Control.Socket}.call(http.MethodGet, "/v1/status", &s)
 }
 
 func (machine) openNode() error { return tun.OpenCloneDevice() }
