@@ -151,7 +151,7 @@ func (k *checker) deriveHost() bool {
 		if covered {
 			continue
 		}
-		h, ok := neighbour(a, k.c.Addresses)
+		h, ok := neighbour(a, slices.Concat(k.c.Addresses, k.c.Tun.Host))
 		if !ok {
 			k.problem(fmt.Sprintf("addresses[%d]", i), "give it a shorter prefix length, or set tun.host",
 				"the network of %s has no address left for the kernel's side", a)
@@ -163,12 +163,14 @@ func (k *checker) deriveHost() bool {
 	return complete
 }
 
-// neighbour returns the first host address in the network of p that is none of taken.
+// neighbour returns the first host address in the network of p that is none of taken, and no edge of their networks.
 func neighbour(p netip.Prefix, taken []netip.Prefix) (netip.Prefix, bool) {
 	for a := p.Masked().Addr(); p.Contains(a); a = a.Next() {
 		h := netip.PrefixFrom(a, p.Bits())
-		free := !slices.ContainsFunc(taken, func(t netip.Prefix) bool { return t.Addr() == a })
-		if free && unicastHost(h) == nil {
+		clash := slices.ContainsFunc(taken, func(t netip.Prefix) bool {
+			return t.Addr() == a || t.Contains(a) && unicastHost(netip.PrefixFrom(a, t.Bits())) != nil
+		})
+		if !clash && unicastHost(h) == nil {
 			return h, true
 		}
 	}

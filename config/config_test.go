@@ -215,6 +215,9 @@ func TestHostIsDerived(t *testing.T) {
 		{prefixList("192.0.2.6/31"), prefixList("192.0.2.7/31")},
 		{prefixList("fd00::1/64", "10.0.0.9/30"), prefixList("fd00::2/64", "10.0.0.10/30")},
 		{prefixList("fd00::1/127"), prefixList("fd00::/127")},
+		{prefixList("10.0.0.2/24", "10.0.1.2/16"), prefixList("10.0.0.1/24", "10.0.0.3/16")}, // networks of different lengths
+		{prefixList("10.0.1.2/16", "10.0.0.2/24"), prefixList("10.0.0.1/16")},
+		{prefixList("10.0.0.2/30", "10.0.0.5/29"), prefixList("10.0.0.1/30", "10.0.0.4/29")}, // 10.0.0.3 is broadcast of the /30
 	} {
 		f := Flag{Name: "--addr", Key: "addresses", List: true}
 		for _, a := range test.addresses {
@@ -223,6 +226,18 @@ func TestHostIsDerived(t *testing.T) {
 		if got := mustParse(t, "", f).Tun.Host; !slices.Equal(got, test.want) {
 			t.Errorf("with addresses %v the kernel gets %v, want %v", test.addresses, got, test.want)
 		}
+	}
+}
+
+// A network whose addresses are all taken, also by what was derived before, is what the error is about.
+func TestHostWithoutRoom(t *testing.T) {
+	_, err := Parse("test.yaml", []byte("addresses: [10.0.0.1/29, 10.0.0.5/30]\n"))
+	if err != nil {
+		t.Errorf("10.0.0.6 is free: %v", err)
+	}
+	_, err = Parse("test.yaml", []byte("addresses: [10.0.0.5/30, 10.0.0.9/30, 10.0.0.10/30]\n"))
+	if want := "test.yaml:1:26: addresses[1]: the network of 10.0.0.9/30 has no address left"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
 
