@@ -319,6 +319,7 @@ func TestStringRoundTrip(t *testing.T) {
 		"services:\n- {name: a, listen: ':80', http: {body: \"\\\"x\\\" \\u00e9\\n\"}}\n" +
 			"- {name: b, listen: '[fd77::2]:81', proxy: {to: 'unix:/run/x y.sock', proxy_protocol: v1, dial_timeout: 90s, pending: 3}}\n" +
 			"- {name: e, listen: ':84', echo: {}, tcp: {congestion: bbr, keepalive: off}}\n" +
+			"- {name: 'null', listen: ':85', echo: {}}\n- {name: 'true', listen: ':86', echo: {}}\n- {name: 'on', listen: ':87', echo: {}}\n" +
 			"- {name: c, listen: ':82', datagram: {}}\n" +
 			"- {name: d, listen: ':83', datagram: {to: 'udp:[::1]:53', idle_timeout: 90s, answer_wait: 500ms, max_answer: 512}}\n",
 	} {

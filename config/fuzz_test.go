@@ -9,6 +9,7 @@ import (
 // FuzzParse: whatever the file holds, it is either a configuration that survives printing, or refused with a place.
 func FuzzParse(f *testing.F) {
 	f.Add(Reference)
+	f.Add([]byte("services:\n- {name: 'null', listen: ':85', echo: {}}\n"))
 	files, err := filepath.Glob("testdata/broken/*.yaml")
 	if err != nil {
 		f.Fatal(err)

@@ -25,7 +25,7 @@ func (c *Config) String() string {
 		put("services:")
 	}
 	for _, s := range c.Services {
-		put("  - {name: %s, listen: %q, %s}", s.Name, s.ListenText(), s.settings()+s.ownTCP())
+		put("  - {name: %q, listen: %q, %s}", s.Name, s.ListenText(), s.settings()+s.ownTCP())
 	}
 	l := c.Limits
 	put("limits:")
