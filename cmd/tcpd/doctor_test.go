@@ -32,7 +32,7 @@ type fakeMachine struct {
 func healthy() *fakeMachine {
 	return &fakeMachine{
 		first: "/usr/bin/tcpd", admin: true, route: "tcp0",
-		devices: map[string]tun.DeviceInfo{"tcp0": {Exists: true, Kind: "tun", MTU: 1500, TxQueueLen: 5000}},
+		devices: map[string]tun.DeviceInfo{"tcp0": {Exists: true, Kind: "tun", UID: -1, GID: -1, MTU: 1500, TxQueueLen: 5000}},
 		sysctls: map[string]string{
 			"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1",
 			"net.ipv4.conf.all.rp_filter": "1", "net.ipv4.conf.tcp0.rp_filter": "0",
@@ -129,6 +129,21 @@ func TestDoctorFindsWhatIsMissing(t *testing.T) {
 				t.Errorf("found %+v, want %s alone, with %q", found, tt.check, tt.fix)
 			}
 		})
+	}
+}
+
+// Without a capability one has to be the device's user and in its group, as far as it has them; root is a user like others.
+func TestDoctorOwner(t *testing.T) {
+	for _, tt := range []struct {
+		uid, gid int
+		may      bool
+	}{
+		{-1, -1, true}, {1000, -1, true}, {-1, 100, true}, {1000, 100, true},
+		{0, -1, false}, {-1, 0, false}, {0, 100, false}, {1000, 0, false}, {1000, 7, false}, {7, 100, false},
+	} {
+		if owns(tun.DeviceInfo{UID: tt.uid, GID: tt.gid}, 1000, []uint32{100, 101}) != tt.may {
+			t.Errorf("a device of user %d and group %d: want %v for user 1000 in groups 100 and 101", tt.uid, tt.gid, tt.may)
+		}
 	}
 }
 

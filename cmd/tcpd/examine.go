@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tcpd/config"
@@ -96,16 +97,21 @@ func (e *examiner) device() {
 	}
 }
 
+// owns reports whether the kernel lets us attach without a capability: a device may have a user and a group, and whom either keeps
+// out stays out (tun_not_capable of drivers/net/tun.c).
 func owns(info tun.DeviceInfo, uid uint32, gids []uint32) bool {
-	if info.UID == 0 && info.GID == 0 {
-		return true
+	return (info.UID < 0 || info.UID == int(uid)) && (info.GID < 0 || slices.Contains(gids, uint32(info.GID)))
+}
+
+// owner names who may attach.
+func owner(info tun.DeviceInfo) string {
+	switch {
+	case info.GID < 0:
+		return fmt.Sprintf("uid %d", info.UID)
+	case info.UID < 0:
+		return fmt.Sprintf("gid %d", info.GID)
 	}
-	for _, g := range gids {
-		if info.GID != 0 && info.GID == g {
-			return true
-		}
-	}
-	return info.UID != 0 && info.UID == uid
+	return fmt.Sprintf("uid %d in gid %d", info.UID, info.GID)
 }
 
 // attachable looks at a device of the right kind.
@@ -113,7 +119,7 @@ func (e *examiner) attachable(info tun.DeviceInfo, mayAttach bool) {
 	t := e.c.Tun
 	remake := []string{"ip link delete " + t.Name, fmt.Sprintf("ip tuntap add dev %s mode %s multi_queue user $(id -un)", t.Name, t.Mode)}
 	if !mayAttach {
-		e.d.add("device", missing, fmt.Sprintf("%s belongs to uid %d, gid %d, and this user has no CAP_NET_ADMIN", t.Name, info.UID, info.GID),
+		e.d.add("device", missing, fmt.Sprintf("%s belongs to %s, and this user has no CAP_NET_ADMIN", t.Name, owner(info)),
 			"sudo "+remake[0], "sudo "+strings.Replace(remake[1], " multi_queue", "", 1))
 	} else {
 		e.d.add("device", right, t.Name+" is a "+t.Mode+" that this user may attach to")

@@ -24,10 +24,15 @@ func addDevice(t *testing.T, ns *namespace, flags ...string) {
 // launchAs starts the daemon as a user without any capability, who may open /dev/net/tun as on an ordinary Debian.
 func (d *daemon) launchAs(t *testing.T, user string) {
 	t.Helper()
+	line := asUser(user, builtBinary(t), "run", "--config", d.config)
+	d.launch(t, line[0], line[1:]...)
+}
+
+// asUser returns the command line that runs another one as such a user.
+func asUser(user string, line ...string) []string {
 	const enter = `mount -t tmpfs none /dev/net && chmod 755 /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$@"`
-	d.launch(t, "unshare", "--mount", "sh", "-c", enter, "sh",
-		"setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all", "--no-new-privs", "--pdeathsig", "KILL",
-		builtBinary(t), "run", "--config", d.config)
+	return append([]string{"unshare", "--mount", "sh", "-c", enter, "sh",
+		"setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all", "--no-new-privs", "--pdeathsig", "KILL"}, line...)
 }
 
 // TestAttach serves on devices that exist, with whatever properties their maker gave them, without any privilege.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -78,5 +79,33 @@ func TestDoctor(t *testing.T) {
 		if out := ns.run(t, builtBinary(t), "get", "--socket", socket, "http://"+host+"/"); out != "from far\n" {
 			t.Errorf("tcpd get from %s prints %q", host, out)
 		}
+	}
+}
+
+// TestDoctorOwner: what doctor says of somebody else's device is what the kernel does.
+func TestDoctorOwner(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t, "tcpd doctor on devices that belong to others")
+	const nobody = "65534"
+	asNobody := func(args ...string) (string, error) {
+		line := asUser(nobody, append([]string{builtBinary(t)}, args...)...)
+		return ns.try(line[0], line[1:]...)
+	}
+	for owner, may := range map[string]bool{
+		"": true, "user " + nobody: true, "group " + nobody: true, "user " + nobody + " group " + nobody: true,
+		"user 0": false, "group 0": false, "user " + nobody + " group 0": false, "user 0 group " + nobody: false,
+	} {
+		ns.run(t, "ip", append(strings.Fields("tuntap add dev tcp0 mode tun multi_queue"), strings.Fields(owner)...)...)
+		ns.run(t, "ip", "address", "add", "10.77.0.1/24", "dev", "tcp0")
+		ns.run(t, "ip", "link", "set", "dev", "tcp0", "up", "txqueuelen", "5000")
+		_, err := asNobody("nc", "--tun", "tcp0", "--addr", "10.77.0.9/24", "--timeout", "1ms", "10.77.0.1", "9")
+		if attached := err != nil && !strings.Contains(err.Error(), "not permitted"); attached != may {
+			t.Errorf("owner %q: the kernel lets somebody else attach: %v, want %v (%v)", owner, attached, may, err)
+		}
+		out, _ := asNobody("doctor", "--local", "--tun", "tcp0", "--create=false", "--addr", "10.77.0.2/24")
+		if got := strings.Contains(out, "tcp0 is a tun that this user may attach to"); got != may {
+			t.Errorf("owner %q: doctor says that nobody may attach: %v, want %v\n%s", owner, !got, !may, out)
+		}
+		ns.run(t, "ip", "link", "delete", "tcp0")
 	}
 }
