@@ -60,7 +60,12 @@ func (c client) call(method, path string, answer any) error { return c.send(meth
 
 // send is call with a body.
 func (c client) send(method, path string, body io.Reader, answer any) error {
-	r, err := c.open(method, path, body, patience)
+	return c.ask(context.Background(), method, path, body, patience, answer)
+}
+
+// ask is send that ends with ctx, or when patience does.
+func (c client) ask(ctx context.Context, method, path string, body io.Reader, patience time.Duration, answer any) error {
+	r, err := c.open(ctx, method, path, body, patience)
 	if err != nil {
 		return err
 	}
@@ -73,12 +78,12 @@ func (c client) send(method, path string, body io.Reader, answer any) error {
 }
 
 // open asks the daemon, and returns the body of its answer, to be read while it comes and to be closed.
-func (c client) open(method, path string, body io.Reader, patience time.Duration) (io.ReadCloser, error) {
+func (c client) open(ctx context.Context, method, path string, body io.Reader, patience time.Duration) (io.ReadCloser, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", c.socket)
 	}
 	h := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: patience}
-	request, err := http.NewRequest(method, "http://tcpd"+path, body)
+	request, err := http.NewRequestWithContext(ctx, method, "http://tcpd"+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func newConnsCommand() *cobra.Command {
 
 // conns hands each connection that the daemon lists to take, as it comes.
 func (c client) conns(filter string, take func(*connView, json.RawMessage) error) error {
-	body, err := c.open(http.MethodGet, "/v1/conns?filter="+neturl.QueryEscape(filter), nil, longPatience)
+	body, err := c.open(context.Background(), http.MethodGet, "/v1/conns?filter="+neturl.QueryEscape(filter), nil, longPatience)
 	if err != nil {
 		return err
 	}

@@ -22,10 +22,13 @@ import (
 // defaultSocket is where tcpd reload and tcpd status look, and the default of control.socket.
 const defaultSocket = "/run/tcpd/control.sock"
 
-// Limits of the control socket's clients, who are this user and root and may be broken all the same.
+// Limits of the control socket's clients, who are this user and root and may be broken all the same. What they ask for may take
+// mostAnswer, which leaves time to write it.
 const (
 	controlTimeout = 10 * time.Second
 	controlHeader  = 8 << 10
+	writeTimeout   = time.Minute
+	mostAnswer     = 50 * time.Second
 )
 
 // httpServer is a server of the daemon's own, on a listener of the kernel. A nil one is none.
@@ -45,7 +48,7 @@ func (s *httpServer) close() {
 func newHTTPServer(l net.Listener, h http.Handler) *httpServer {
 	s := &http.Server{
 		Handler: http.MaxBytesHandler(h, controlHeader), ReadTimeout: controlTimeout, IdleTimeout: controlTimeout,
-		WriteTimeout: 6 * controlTimeout, MaxHeaderBytes: controlHeader, ErrorLog: discardLog,
+		WriteTimeout: writeTimeout, MaxHeaderBytes: controlHeader, ErrorLog: discardLog,
 	}
 	return &httpServer{s, l}
 }

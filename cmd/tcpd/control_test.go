@@ -144,7 +144,7 @@ func TestClient_daemonThatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = client{socket: socket}.open(http.MethodGet, "/v1/status", nil, time.Millisecond)
+	_, err = client{socket: socket}.open(t.Context(), http.MethodGet, "/v1/status", nil, time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "it does not answer (is it stopped, or very busy?)") {
 		t.Error(err)
 	}

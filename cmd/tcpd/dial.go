@@ -218,15 +218,26 @@ func (v daemonVantage) upgrade(ctx context.Context, conn net.Conn, address strin
 	return s, json.Unmarshal([]byte(response.Header.Get(describeName)), &s.told)
 }
 
-// Ping has the daemon ping a host.
+// Ping has the daemon ping a host. The deadline of ctx is the daemon's to watch, whose answer says that it passed.
 func (v daemonVantage) Ping(ctx context.Context, to netip.Addr, size int) (time.Duration, error) {
 	var p pingResult
-	timeout := time.Minute
+	timeout := mostAnswer
 	if end, ok := ctx.Deadline(); ok {
 		timeout = time.Until(end)
 	}
-	err := v.call(http.MethodPost, fmt.Sprintf("/v1/ping?to=%s&size=%d&timeout=%s", neturl.QueryEscape(to.String()), size, timeout), &p)
+	asking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	defer stop()
+	path := fmt.Sprintf("/v1/ping?to=%s&size=%d&timeout=%s", neturl.QueryEscape(to.String()), size, timeout)
+	err := v.ask(asking, http.MethodPost, path, nil, timeout+patience, &p)
 	switch {
+	case asking.Err() != nil:
+		return 0, context.Canceled
 	case err != nil:
 		return 0, err
 	case p.Lost:
@@ -254,7 +265,7 @@ func (d *daemon) servePing(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, controlError{Error: "ping wants to, size and timeout, such as ?to=10.77.0.1&size=56&timeout=1s"})
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), min(timeout, controlTimeout))
+	ctx, cancel := context.WithTimeout(r.Context(), min(timeout, mostAnswer))
 	defer cancel()
 	rtt, err := d.stack.Ping(ctx, to, size)
 	switch {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -10,11 +11,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -253,5 +256,72 @@ func TestPingThroughTheDaemon(t *testing.T) {
 	code, stdout, stderr := runLine("ping", "--socket", socket, "-c", "1", "-W", "50ms", "10.77.0.99")
 	if code != exitFailed || !strings.Contains(stdout, "1 sent, 0 received") || !strings.Contains(stderr, "does not answer") {
 		t.Errorf("ping of nobody exits %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// TestPingWaits: the daemon waits for as long as it is asked to, within what an answer of its socket may take.
+func TestPingWaits(t *testing.T) {
+	for asked, want := range map[string]time.Duration{"45s": 45 * time.Second, "1h": mostAnswer} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSetup(t, "services: []")
+			began, answer := time.Now(), httptest.NewRecorder()
+			s.d.servePing(answer, httptest.NewRequest(http.MethodPost, "/v1/ping?to=10.77.0.99&size=56&timeout="+asked, nil))
+			if took := time.Since(began); took != want || !strings.Contains(answer.Body.String(), `"lost": true`) {
+				t.Errorf("a ping that waits for %s takes %v, want %v: %s", asked, took, want, answer.Body)
+			}
+			_ = s.client.Close()
+			s.d.close()
+		})
+	}
+	code, _, stderr := runLine("ping", "--socket", "/nonexistent", "-W", "51s", "10.77.0.1")
+	if code != exitUsage || !strings.Contains(stderr, "-W 51s: through the daemon an answer is waited for up to 50s") {
+		t.Errorf("a wait that the daemon would cut short exits %d: %s", code, stderr)
+	}
+}
+
+// TestPingInterrupted: an interrupt ends the wait for an answer at once, with the summary.
+func TestPingInterrupted(t *testing.T) {
+	asked := make(chan string, 1)
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- r.FormValue("timeout")
+		<-r.Context().Done()
+	}))
+	_ = server.Listener.Close()
+	server.Listener = l
+	server.Start()
+	defer server.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	var out bytes.Buffer
+	p := &pinging{out: &out, wait: mostAnswer}
+	ended := make(chan error, 1)
+	go func() {
+		v, to := daemonVantage{client{socket: l.Addr().String()}}, netip.MustParseAddr("10.77.0.1")
+		ended <- errors.Join(p.once(ctx, v, to, 1), p.summary(to))
+	}()
+	if wait, err := time.ParseDuration(<-asked); err != nil || wait <= controlTimeout {
+		t.Errorf("the daemon is asked to wait for %v, %v; want nearly %v", wait, err, mostAnswer)
+	}
+	interrupt()
+	select {
+	case <-ended:
+	case <-time.After(mostAnswer / 2):
+		t.Fatal("the wait goes on after the interrupt")
+	}
+	if out.String() != "1 sent, 0 received\n" {
+		t.Errorf("it prints %q", out.String())
+	}
+}
+
+// Numbers that mean nothing are a mistake of usage, before anybody is asked.
+func TestPingUsage(t *testing.T) {
+	for _, flags := range [][]string{{"-c", "-3"}, {"-s", "-1"}, {"-i", "-1s"}, {"-W", "0s"}} {
+		code, _, stderr := runLine(append([]string{"ping", "--socket", "/nonexistent", "10.77.0.1"}, flags...)...)
+		if code != exitUsage || !strings.HasPrefix(stderr, "tcpd: "+flags[0]+" "+flags[1]+": give a ") {
+			t.Errorf("ping %v exits %d: %s", flags, code, stderr)
+		}
 	}
 }

@@ -36,6 +36,9 @@ func newPingCommand() *cobra.Command {
 interrupted or as many as -c says. It fails when no answer came.`,
 		Example: pingExamples, Args: oneArg("a host or an address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := p.check(); err != nil {
+				return err
+			}
 			p.out = cmd.OutOrStdout()
 			return failed(p.run(cmd.Context(), args[0], cmd.ErrOrStderr()))
 		},
@@ -46,6 +49,23 @@ interrupted or as many as -c says. It fails when no answer came.`,
 	cmd.Flags().DurationVarP(&p.wait, "wait", "W", 2*time.Second, "`TIME` to wait for an answer")
 	p.define(cmd)
 	return cmd
+}
+
+// check refuses numbers that mean nothing, and a wait that the daemon would cut short.
+func (p *pinging) check() error {
+	switch {
+	case p.count < 0:
+		return fmt.Errorf("-c %d: give a number of requests, or 0 for no end", p.count)
+	case p.size < 0:
+		return fmt.Errorf("-s %d: give a number of bytes, 0 or more", p.size)
+	case p.interval < 0:
+		return fmt.Errorf("-i %v: give a time of 0s or more", p.interval)
+	case p.wait <= 0:
+		return fmt.Errorf("-W %v: give a time, like 2s", p.wait)
+	case p.wait > mostAnswer && !p.own():
+		return fmt.Errorf("-W %v: through the daemon an answer is waited for up to %v; with --tun or --link for longer", p.wait, mostAnswer)
+	}
+	return nil
 }
 
 func (p *pinging) run(ctx context.Context, name string, stderr io.Writer) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,9 +18,6 @@ const profileAbout = `Write where the running daemon's processor time goes, as a
 interrupted a hundred times a second of processor time, which is not felt. A profile is also
 what the Go compiler learns from (go build -pgo FILE).`
 
-// mostProfile keeps a profile shorter than an answer of the control socket may take.
-const mostProfile = 50 * time.Second
-
 func newProfileCommand() *cobra.Command {
 	var where socketFlags
 	var length time.Duration
@@ -27,8 +25,8 @@ func newProfileCommand() *cobra.Command {
 		Use: "profile FILE", Short: "See what the running daemon spends its time on", Long: profileAbout, Args: oneArg("FILE: where the profile goes"),
 		Example: `  tcpd profile --for 2s cpu.pprof && ls -l cpu.pprof   # then: go tool pprof -top cpu.pprof`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if length < time.Second || length > mostProfile {
-				return fmt.Errorf("--for %v: a profile takes 1s to %v", length, mostProfile)
+			if length < time.Second || length > mostAnswer {
+				return fmt.Errorf("--for %v: a profile takes 1s to %v", length, mostAnswer)
 			}
 			c, err := where.client()
 			if err != nil {
@@ -49,7 +47,7 @@ func (c client) profile(length time.Duration, name string) error {
 		return err
 	}
 	defer f.Discard()
-	body, err := c.open(http.MethodGet, fmt.Sprintf("/v1/profile?for=%d", length.Milliseconds()), nil, length+patience)
+	body, err := c.open(context.Background(), http.MethodGet, fmt.Sprintf("/v1/profile?for=%d", length.Milliseconds()), nil, length+patience)
 	if err != nil {
 		return err
 	}
@@ -68,8 +66,8 @@ func (c client) profile(length time.Duration, name string) error {
 func (d *daemon) serveProfile(w http.ResponseWriter, r *http.Request) {
 	ms, err := strconv.Atoi(r.FormValue("for"))
 	length := time.Duration(ms) * time.Millisecond
-	if err != nil || length <= 0 || length > mostProfile {
-		answer(w, http.StatusBadRequest, controlError{Error: fmt.Sprintf("for=%q: a profile takes up to %d milliseconds", r.FormValue("for"), mostProfile.Milliseconds())})
+	if err != nil || length <= 0 || length > mostAnswer {
+		answer(w, http.StatusBadRequest, controlError{Error: fmt.Sprintf("for=%q: a profile takes up to %d milliseconds", r.FormValue("for"), mostAnswer.Milliseconds())})
 		return
 	}
 	if err := pprof.StartCPUProfile(w); err != nil {

@@ -43,7 +43,7 @@ func TestProfileCommand(t *testing.T) {
 		t.Errorf("a file that cannot be: exit %d, %s", code, stderr)
 	}
 	for _, length := range []string{"", "x", "-1", "60000"} {
-		_, err := client{socket: socket}.open(http.MethodGet, "/v1/profile?for="+length, nil, patience)
+		_, err := client{socket: socket}.open(t.Context(), http.MethodGet, "/v1/profile?for="+length, nil, patience)
 		if err == nil || !strings.Contains(err.Error(), "up to 50000 milliseconds") {
 			t.Errorf("for=%s: %v", length, err)
 		}
