@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"tcpd/stack"
+	"tcpd/tun"
 )
 
 // run is the life of the daemon, from the configuration to the exit.
@@ -41,7 +42,14 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	if err != nil {
 		log.Warn("the service manager cannot be told about readiness", zap.Error(err))
 	}
-	l, err := openLink(c, log.warnf("tun"))
+	l, err := unlessStopped(signals, func() (tun.Carrier, error) {
+		defer crash(log, os.Exit)
+		return openLink(c, log.warnf("tun"))
+	})
+	if errors.Is(err, errStopped) {
+		log.Info("stopped before the device was ready")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -56,7 +64,7 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 }
 
 // serve opens what others see of the daemon, says that it is ready, and stays until the end.
-func (d *daemon) serve(signals <-chan os.Signal, stdout io.Writer) error {
+func (d *daemon) serve(signals chan os.Signal, stdout io.Writer) error {
 	control, err := d.openControl()
 	if err != nil {
 		return err
@@ -67,6 +75,10 @@ func (d *daemon) serve(signals <-chan os.Signal, stdout io.Writer) error {
 		return err
 	}
 	defer metrics.close()
+	if stopRequested(signals) {
+		d.log.Info("stopped before it was ready")
+		return nil
+	}
 
 	d.log.Info("ready", zap.String("device", d.link.Name()), zap.String("version", version()))
 	d.notify.ready(d.summary())

@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // ethernet is a bridge in a namespace of its own, where the daemon runs, with hosts plugged in: near on the same network,
@@ -164,6 +166,26 @@ func TestBridgeConflict(t *testing.T) {
 		if _, err := e.bridge.device("tap0"); err == nil {
 			t.Error("the device that the daemon made is still there")
 		}
+	}
+}
+
+// TestBridgeStopEarly: SIGTERM while others are asked whether they have the addresses ends the daemon, which never was ready.
+func TestBridgeStopEarly(t *testing.T) {
+	t.Parallel()
+	e := newEthernet(t)
+	d := prepare(t, e.bridge)
+	d.configureText(t, bridgeConfig(d.dir, `[192.0.2.10/24, "2001:db8::10/64"]`, "bridge: br0"))
+	d.launch(t, builtBinary(t), "run", "--config", d.config)
+	d.wantLog(t, 0, "checking that nobody else has")
+	began := time.Now()
+	d.signal(t, syscall.SIGTERM)
+	d.wantExit(t, 0)
+	t.Logf("ended %v after SIGTERM", time.Since(began).Round(time.Millisecond))
+	if d.notify.count("READY=1") > 0 {
+		t.Error("a daemon that was told to end said that it is ready")
+	}
+	if _, err := e.bridge.device("tap0"); err == nil {
+		t.Error("the device that the daemon made is still there")
 	}
 }
 
