@@ -44,7 +44,13 @@ func (n *notifier) reloading() {
 	n.send(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
 }
 
-func (n *notifier) stopping(status string) { n.send("STOPPING=1\nSTATUS=" + status) }
+// afterDrain is what the end may take once connections have had their time.
+const afterDrain = 5 * time.Second
+
+// stopping asks the manager for the time that draining may take: with TimeoutStopSec alone it would kill whoever drains for longer.
+func (n *notifier) stopping(status string, drain time.Duration) {
+	n.send(fmt.Sprintf("STOPPING=1\nEXTEND_TIMEOUT_USEC=%d\nSTATUS=%s", (drain + afterDrain).Microseconds(), status))
+}
 
 // watchdogInterval returns how often the service manager wants to hear from this process, 0 for never.
 func watchdogInterval() time.Duration {

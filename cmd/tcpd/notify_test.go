@@ -45,8 +45,8 @@ func TestNotify(t *testing.T) {
 		if got := receive(); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=\d+$`).MatchString(got) {
 			t.Errorf("got %q", got)
 		}
-		n.stopping("bye")
-		if got := receive(); got != "STOPPING=1\nSTATUS=bye" {
+		n.stopping("bye", 40*time.Second)
+		if got := receive(); got != "STOPPING=1\nEXTEND_TIMEOUT_USEC=45000000\nSTATUS=bye" {
 			t.Errorf("got %q", got)
 		}
 	}

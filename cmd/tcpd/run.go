@@ -132,7 +132,7 @@ func (d *daemon) reloadOnSignal() {
 func (d *daemon) stop(sig os.Signal, signals <-chan os.Signal) {
 	limit := d.config().Shutdown.Drain
 	d.log.Info("stopping", zap.Stringer("signal", sig), zap.Duration("drain", limit))
-	d.notify.stopping(fmt.Sprintf("waiting up to %v for connections to finish", limit))
+	d.notify.stopping(fmt.Sprintf("waiting up to %v for connections to finish", limit), limit)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	go func() {
