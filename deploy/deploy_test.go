@@ -85,11 +85,12 @@ func values(t *testing.T, file, key string) []string {
 	return list
 }
 
-// The unit does what the program promises: it says when it is ready, proves that it lives, and a broken file ends it for good.
+// The unit does what the program promises: it says when it is ready, proves that it lives, and a broken file ends it for good, but
+// nothing else does.
 func TestUnitFitsTheProgram(t *testing.T) {
 	for key, want := range map[string]string{
 		"Type": "notify", "WatchdogSec": "30s", "Restart": "on-failure", "RestartPreventExitStatus": "78",
-		"User": "tcpd", "RuntimeDirectory": "tcpd",
+		"User": "tcpd", "RuntimeDirectory": "tcpd", "StartLimitIntervalSec": "0",
 	} {
 		if got := values(t, "tcpd.service", key); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s is %q, want %q", key, got, want)
