@@ -10,16 +10,6 @@ import (
 	"time"
 )
 
-// Log takes a message for the operator, in the manner of fmt.Printf, without a newline. It may be nil, and is called from
-// several goroutines. A client cannot make a service log without bound: what happens per connection is counted.
-type Log func(format string, args ...any)
-
-func (l Log) printf(format string, args ...any) {
-	if l != nil {
-		l(format, args...)
-	}
-}
-
 // Delays between attempts to accept after an error that will pass, such as too many open files.
 const (
 	firstDelay = 5 * time.Millisecond
@@ -55,7 +45,7 @@ func persist[T any](ctx context.Context, a acceptor, next func() (T, error)) (T,
 		}
 		a.counters.acceptErrors.Add(1)
 		if delay == firstDelay {
-			a.log.printf("accept: %v; trying again until it passes", err)
+			a.log.warn("accept: %v; trying again until it passes", err)
 		}
 		if !pause(ctx, delay) {
 			return item, ctx.Err()
@@ -110,7 +100,7 @@ func serve(ctx context.Context, l net.Listener, log Log, c *Counters, handle fun
 func guard(log Log, handle func() Reason) (reason Reason) {
 	defer func() {
 		if p := recover(); p != nil {
-			log.printf("panic, connection reset: %v\n%s", p, debug.Stack())
+			log.fail("panic, connection reset: %v\n%s", p, debug.Stack())
 			reason = Panicked
 		}
 	}()

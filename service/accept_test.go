@@ -54,7 +54,7 @@ func TestAcceptWaitsOutPassingErrors(t *testing.T) {
 		near, far := net.Pipe()
 		l := newScripted(syscall.EMFILE, syscall.EMFILE, syscall.ENOBUFS, near)
 		var lines []string
-		e := &Echo{Log: func(format string, _ ...any) { lines = append(lines, format) }}
+		e := &Echo{Log: func(_ Level, format string, _ ...any) { lines = append(lines, format) }}
 		ctx, cancel := context.WithCancel(t.Context())
 		served := make(chan error)
 		began := time.Now()
@@ -115,7 +115,7 @@ func (c *custom) Serve(ctx context.Context, l net.Listener) error {
 
 func TestAPanicCostsOneConnection(t *testing.T) {
 	var logged atomic.Int32
-	s := &custom{log: func(string, ...any) { logged.Add(1) }, handle: func(conn net.Conn) Reason {
+	s := &custom{log: func(Level, string, ...any) { logged.Add(1) }, handle: func(conn net.Conn) Reason {
 		return receive(conn, func(b []byte) error {
 			if string(b) == "panic" {
 				panic("oh")

@@ -44,8 +44,11 @@ func (p *Proxy) dial(ctx context.Context) (net.Conn, error) {
 	}
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
 		conn, err := connect(ctx, network, address)
+		if err == nil {
+			return keepSpare(conn)
+		}
 		if !errors.Is(err, syscall.EAGAIN) {
-			return conn, err
+			return nil, err
 		}
 		if !pause(ctx, delay) {
 			return nil, fmt.Errorf("dial %s: the backlog is full: %w", p.To, ctx.Err())
@@ -67,17 +70,27 @@ func (p *Proxy) admit() bool {
 
 func (p *Proxy) done() { p.pending.Add(-1) }
 
-// refusal counts a failed dial and logs the first of a series: what happens per connection must not fill the log.
+// refusal counts a failed dial and logs the first of a series: what happens per connection must not fill the log. Without descriptors
+// the backend is not to blame.
 func (p *Proxy) refusal(r Reason, err error) {
 	p.refuse(r)
-	if r != ClientGaveUp && !p.down.Swap(true) {
-		p.Log.printf("proxy: backend %s does not answer (%s): %v; clients are refused until it does", p.To, r, err)
+	switch {
+	case r == ClientGaveUp:
+	case r == DialDescriptors:
+		if !p.starved.Swap(true) {
+			p.Log.fail("proxy: no file descriptors left to reach %s: %v; clients are refused until some are free: raise the limit (LimitNOFILE=, ulimit -n)", p.To, err)
+		}
+	case !p.down.Swap(true):
+		p.Log.warn("proxy: backend %s does not answer (%s): %v; clients are refused until it does", p.To, r, err)
 	}
 }
 
 // answered logs the end of a series of failed dials.
 func (p *Proxy) answered() {
+	if p.starved.Load() && p.starved.Swap(false) {
+		p.Log.info("proxy: file descriptors are free again, %s is reached", p.To)
+	}
 	if p.down.Load() && p.down.Swap(false) {
-		p.Log.printf("proxy: backend %s answers again", p.To)
+		p.Log.info("proxy: backend %s answers again", p.To)
 	}
 }

@@ -123,10 +123,10 @@ func (d *Datagram) ending(conn net.Conn, err error) Reason {
 	case errors.Is(err, io.EOF):
 		return Finished
 	case errors.As(err, &marker):
-		d.Log.printf("a client's stream was refused and reset: %v", err)
+		d.Log.info("a client's stream was refused and reset: %v", err)
 		return BadFrame
 	case errors.As(err, &truncated):
-		d.Log.printf("a client's stream was refused and reset: %v", err)
+		d.Log.info("a client's stream was refused and reset: %v", err)
 		return TruncatedFrame
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return IdleTimeout
@@ -165,7 +165,11 @@ func (d *Datagram) dial() (net.Conn, error) {
 	if connect == nil {
 		connect = new(net.Dialer).DialContext
 	}
-	return connect(ctx, "udp", address)
+	conn, err := connect(ctx, "udp", address)
+	if err != nil {
+		return nil, err
+	}
+	return keepSpare(conn)
 }
 
 func (d *Datagram) drop(why FrameDrop) { d.dropped[why].Add(1) }

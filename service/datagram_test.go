@@ -53,7 +53,7 @@ func TestDatagramResetsWhatItRefuses(t *testing.T) {
 	for stream, reason := range map[string]Reason{"r\x00\x01xGET": BadFrame, "r\x00\x05he": TruncatedFrame, "r": TruncatedFrame} {
 		for _, to := range []string{"", "udp:127.0.0.1:9"} {
 			said := make(chan string, 1)
-			s := &Datagram{To: to, Log: func(format string, args ...any) { said <- format }}
+			s := &Datagram{To: to, Log: func(_ Level, format string, _ ...any) { said <- format }}
 			l := listen(t, "tcp", families[0])
 			start(t, s, l)
 			conn := connect(t, l)

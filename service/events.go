@@ -74,7 +74,7 @@ func (s *eventServer) Ready(c eventConn) (more bool) {
 func (s *eventServer) guarded(c eventConn) (more, done bool, reason Reason) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.printf("panic, connection reset: %v\n%s", p, debug.Stack())
+			s.log.fail("panic, connection reset: %v\n%s", p, debug.Stack())
 			more, done, reason = false, true, Panicked
 		}
 	}()

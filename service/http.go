@@ -97,7 +97,7 @@ func front(page http.HandlerFunc) http.Handler {
 type logWriter struct{ log Log }
 
 func (w logWriter) Write(line []byte) (int, error) {
-	w.log.printf("http: %s", trimNewline(line))
+	w.log.warn("http: %s", trimNewline(line))
 	return len(line), nil
 }
 

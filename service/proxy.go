@@ -47,6 +47,7 @@ type Proxy struct {
 	Counters
 
 	down       atomic.Bool // the last dial failed
+	starved    atomic.Bool // for want of descriptors
 	handshakes handshakes
 }
 

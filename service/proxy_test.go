@@ -3,8 +3,10 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -270,36 +272,50 @@ func TestAPanicInADialCostsOneConnection(t *testing.T) {
 	})
 }
 
-func TestTheLogNamesTheBackendOncePerOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var lines []string
-		refuse := true
-		p := &Proxy{To: "backend:80", Log: func(f string, _ ...any) { lines = append(lines, f) },
-			Dial: func(context.Context, string, string) (net.Conn, error) {
-				if refuse {
-					return nil, syscall.ECONNREFUSED
-				}
-				_, conn := newLinePipe()
-				return conn, nil
-			}}
-		l := newHolding()
-		start(t, p, l)
-		try := func() {
-			_, near := newLinePipe()
-			l.offer(hold(near))
-			synctest.Wait()
-			_ = near.Close()
-			synctest.Wait()
-		}
-		try()
-		try()
-		refuse = false
-		try()
-		try()
-		if len(lines) != 2 || !strings.Contains(lines[0], "does not answer") || !strings.Contains(lines[1], "answers again") {
-			t.Errorf("want one line for the outage and one for its end, got %q", lines)
-		}
-	})
+// An outage is logged once, and its end. Without descriptors the backend is not to blame, and the machine is.
+func TestTheLogNamesAnOutageOnce(t *testing.T) {
+	for _, outage := range []struct {
+		err        error
+		level      Level
+		begin, end string
+	}{
+		{syscall.ECONNREFUSED, Warn, "backend %s does not answer", "backend %s answers again"},
+		{fmt.Errorf("socket: %w", syscall.EMFILE), Error, "no file descriptors left", "descriptors are free again"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var lines []string
+			var levels []Level
+			fails := outage.err
+			p := &Proxy{To: "backend:80", Log: func(level Level, f string, _ ...any) { lines, levels = append(lines, f), append(levels, level) },
+				Dial: func(context.Context, string, string) (net.Conn, error) {
+					if fails != nil {
+						return nil, fails
+					}
+					_, conn := newLinePipe()
+					return conn, nil
+				}}
+			l := newHolding()
+			start(t, p, l)
+			try := func() {
+				_, near := newLinePipe()
+				l.offer(hold(near))
+				synctest.Wait()
+				_ = near.Close()
+				synctest.Wait()
+			}
+			try()
+			try()
+			fails = nil
+			try()
+			try()
+			if len(lines) != 2 || !strings.Contains(lines[0], outage.begin) || !strings.Contains(lines[1], outage.end) {
+				t.Errorf("want one line for the outage and one for its end, got %q", lines)
+			}
+			if !slices.Equal(levels, []Level{outage.level, Info}) {
+				t.Errorf("the levels are %v, want %v and that of information", levels, outage.level)
+			}
+		})
+	}
 }
 
 func TestAnOrdinaryListenerResetsWhenTheBackendIsDown(t *testing.T) {

@@ -63,7 +63,7 @@ func (s *Sink) store(conn net.Conn) Reason {
 
 // refuse says why a stream cannot be kept.
 func (s *Sink) refuse(conn net.Conn, err error) Reason {
-	s.Log.printf("sink: a stream from %v is not kept: %v", conn.RemoteAddr(), err)
+	s.Log.warn("sink: a stream from %v is not kept: %v", conn.RemoteAddr(), err)
 	return StoreFailed
 }
 

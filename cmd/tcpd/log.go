@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
+
+	"tcpd/service"
 )
 
 // A message that repeats is logged so often a second; the rest is counted (attack class D05: a log flood).
@@ -48,13 +50,16 @@ func (l *logger) setLevel(level string) {
 	}
 }
 
-// printf returns a function in the manner of fmt.Printf that logs at info, for packages that do not know zap.
-func (l *logger) printf(name string) func(format string, args ...any) {
+// leveled returns the log of a service, which does not know zap.
+func (l *logger) leveled(name string) service.Log {
 	named := l.Named(name)
-	return func(format string, args ...any) { named.Info(fmt.Sprintf(format, args...)) }
+	levels := [...]zapcore.Level{service.Info: zapcore.InfoLevel, service.Warn: zapcore.WarnLevel, service.Error: zapcore.ErrorLevel}
+	return func(level service.Level, format string, args ...any) {
+		named.Log(levels[level], fmt.Sprintf(format, args...))
+	}
 }
 
-// warnf is printf at warn.
+// warnf returns a function in the manner of fmt.Printf that logs at warn, for packages that do not know zap.
 func (l *logger) warnf(name string) func(format string, args ...any) {
 	named := l.Named(name)
 	return func(format string, args ...any) { named.Warn(fmt.Sprintf(format, args...)) }

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 
 	"go.uber.org/zap"
+
+	"tcpd/service"
 )
 
 func TestJournalLines(t *testing.T) {
@@ -42,6 +44,18 @@ func TestLevelChanges(t *testing.T) {
 	log.Info("yes")
 	if got := out.String(); got != "<6>yes\n" {
 		t.Errorf("got %q, want what came after the change of level only", got)
+	}
+}
+
+// What keeps a service from serving is seen at level warn, what a client did is not.
+func TestServicesHaveLevels(t *testing.T) {
+	var out output
+	say := newLogger(&out, "warn", "journal", false).leveled("app")
+	say(service.Info, "a client's %s", "doing")
+	say(service.Warn, "backend %s is down", "x")
+	say(service.Error, "no descriptors")
+	if got, want := out.String(), "<4>app backend x is down\n<3>app no descriptors\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
 

@@ -170,7 +170,7 @@ func (s *services) start(what config.Service, l net.Listener) {
 // run puts a new service in charge of a port.
 func (s *services) run(what config.Service, p *port) {
 	log := s.log.Named(what.Name)
-	server := newServer(what, s.log.printf(what.Name))
+	server := newServer(what, s.log.leveled(what.Name))
 	s.ledger(what.Name).add(server)
 	l := p.replace()
 	stage := p.inCharge()

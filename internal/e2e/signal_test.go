@@ -269,6 +269,10 @@ func TestDescriptorLimit(t *testing.T) {
 	if err := shortConnection(ns, 1); err != nil {
 		t.Errorf("a service that needs no descriptor: %v", err)
 	}
+	d.wantLog(t, 0, `"level":"error"`, "no file descriptors left")
+	for range 4 { // at a time would be too many for what is left
+		ns.run(t, builtBinary(t), "status", "--config", d.config)
+	}
 	for _, conn := range conns {
 		conn.Close()
 	}

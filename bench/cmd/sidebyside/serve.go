@@ -74,10 +74,10 @@ func serveAll(listen listenFunc) error {
 		port  uint16
 		serve func(context.Context, net.Listener) error
 	}{
-		{portEcho, (&service.Echo{Log: log.Printf}).Serve},
-		{portDiscard, (&service.Discard{Log: log.Printf}).Serve},
-		{portChargen, (&service.Chargen{Log: log.Printf}).Serve},
-		{portHTTP, (&service.HTTP{Log: log.Printf, Body: "Hello, World!\n"}).Serve},
+		{portEcho, (&service.Echo{Log: say}).Serve},
+		{portDiscard, (&service.Discard{Log: say}).Serve},
+		{portChargen, (&service.Chargen{Log: say}).Serve},
+		{portHTTP, (&service.HTTP{Log: say, Body: "Hello, World!\n"}).Serve},
 	}
 	ended := make(chan error)
 	for _, s := range services {
@@ -90,6 +90,9 @@ func serveAll(listen listenFunc) error {
 	fmt.Println(ready)
 	return errors.Join(<-ended, errors.New("a service has ended"))
 }
+
+// say logs what a service has to say.
+func say(_ service.Level, format string, args ...any) { log.Printf(format, args...) }
 
 // plainly hides what tcpd's listener has beyond net.Listener, so that its services move bytes by Read and Write as on any other.
 func plainly(listen listenFunc) listenFunc {
