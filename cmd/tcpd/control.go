@@ -45,12 +45,21 @@ func (s *httpServer) close() {
 	_ = s.listener.Close() // which for the control socket removes the file
 }
 
-func newHTTPServer(l net.Listener, h http.Handler) *httpServer {
+func (d *daemon) newHTTPServer(l net.Listener, h http.Handler) *httpServer {
+	h = crashing(h, d.log, os.Exit)
 	s := &http.Server{
 		Handler: http.MaxBytesHandler(h, controlHeader), ReadTimeout: controlTimeout, IdleTimeout: controlTimeout,
 		WriteTimeout: writeTimeout, MaxHeaderBytes: controlHeader, ErrorLog: discardLog,
 	}
 	return &httpServer{s, l}
+}
+
+// crashing lets a panic of h end the daemon, as everywhere else: net/http would go on, with the locks that h held, and tell nobody.
+func crashing(h http.Handler, log *logger, exit func(int)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer crash(log, exit)
+		h.ServeHTTP(w, r)
+	})
 }
 
 // openControl serves the control socket. When nobody chose its path and the default one cannot be had, because we may not
@@ -71,7 +80,7 @@ func (d *daemon) openControl() (*httpServer, error) {
 		d.log.Warn("without a control socket, tcpd status and tcpd reload do not reach this daemon", zap.Error(err))
 		return nil, nil
 	}
-	s := newHTTPServer(l, d.controlHandler())
+	s := d.newHTTPServer(l, d.controlHandler())
 	s.server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, peerKey{}, allowed(conn))
 	}
@@ -143,7 +152,6 @@ type controlError struct {
 }
 
 func (d *daemon) serveReload(w http.ResponseWriter, r *http.Request) {
-	defer crash(d.log, os.Exit)
 	if other := r.FormValue("config"); other != "" && !sameFile(other, d.file) {
 		reads := "the built-in configuration"
 		if d.file != "" {

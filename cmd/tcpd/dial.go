@@ -144,15 +144,16 @@ func (d *daemon) serveDial(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(local, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", dialUpgrade, describeName, told)
 	go func() {
 		defer crash(d.log, os.Exit)
-		carry(s, conn)
+		d.carry(s, conn)
 	}()
 }
 
 // carry moves the stream both ways until both sides have said FIN or one has failed.
-func carry(s *frameStream, conn *stack.Conn) {
+func (d *daemon) carry(s *frameStream, conn *stack.Conn) {
 	defer s.Conn.Close()
 	back := make(chan error, 1)
 	go func() {
+		defer crash(d.log, os.Exit)
 		_, err := io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{conn}, make([]byte, frameMost))
 		if err == nil {
 			err = s.CloseWrite()

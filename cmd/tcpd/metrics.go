@@ -32,7 +32,7 @@ func (d *daemon) openMetrics() (*httpServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics.listen: %w%s", err, remedy(err, "another program has it, choose another port"))
 	}
-	s := newHTTPServer(l, d.metricsHandler())
+	s := d.newHTTPServer(l, d.metricsHandler())
 	go func() {
 		defer crash(d.log, os.Exit)
 		_ = s.server.Serve(l)

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -152,6 +154,18 @@ func TestCrashIsLogged(t *testing.T) {
 		panic("impossible")
 	}()
 	if code != exitFailed || !strings.Contains(out.String(), "impossible") || !strings.Contains(out.String(), "run_test.go") {
+		t.Errorf("the exit code is %d, the log\n%s", code, &out)
+	}
+}
+
+// So is one of a handler of the control socket and the metrics, which net/http would swallow.
+func TestCrashOfAHandler(t *testing.T) {
+	var out output
+	code := -1
+	h := crashing(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("impossible") }),
+		newLogger(&out, "info", "json", false), func(c int) { code = c })
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	if code != exitFailed || !strings.Contains(out.String(), "impossible") {
 		t.Errorf("the exit code is %d, the log\n%s", code, &out)
 	}
 }

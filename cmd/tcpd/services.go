@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 
@@ -164,7 +165,10 @@ func (s *services) start(what config.Service, l net.Listener) {
 	p := openPort(l)
 	s.ports[what.Place()] = p
 	s.run(what, p)
-	go p.pump()
+	go func() {
+		defer crash(s.log, os.Exit)
+		p.pump()
+	}()
 }
 
 // run puts a new service in charge of a port.
@@ -175,6 +179,7 @@ func (s *services) run(what config.Service, p *port) {
 	l := p.replace()
 	stage := p.inCharge()
 	go func() {
+		defer crash(s.log, os.Exit)
 		if err := server.Serve(s.ctx, l); err != nil {
 			log.Error("the service ended, its port is closed", zap.Error(err))
 			s.fail(failedService{what, err}, p, stage)
