@@ -270,6 +270,19 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// What is said of the device is unused with a link.
+func TestLinkWarnings(t *testing.T) {
+	c := mustParse(t, "link: 'udp:127.0.0.1:7001,127.0.0.1:7002'\ntun: {mode: tap, create: false, queues: 2, offload: on, mtu: 9000, host: [10.0.0.1/24]}\n")
+	var about []string
+	for _, w := range c.Warnings {
+		key, _, _ := strings.Cut(w.What, ": unused, as packets go through the link")
+		about = append(about, key)
+	}
+	if want := []string{"tun.mode", "tun.create", "tun.queues", "tun.offload", "tun.mtu", "tun.host"}; !slices.Equal(about, want) {
+		t.Errorf("the warnings are about %q, want %q", about, want)
+	}
+}
+
 // A service has what its own tcp says, and the rest from the section, wherever in the file that stands.
 func TestServiceTCP(t *testing.T) {
 	c := mustParse(t, "services:\n- {name: far, listen: ':80', echo: {}, tcp: {congestion: bbr}}\n- {name: near, listen: ':81', echo: {}}\n"+

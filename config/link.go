@@ -62,7 +62,10 @@ func parseSocketAddress(s string) (netip.AddrPort, error) {
 		s = "[::]" + s
 	}
 	a, err := netip.ParseAddrPort(s)
-	if err != nil || a.Addr().Zone() != "" {
+	if a.Addr().Zone() != "" {
+		return a, wrong("name an address that needs no zone", "%s has a zone, which is not supported here", short(s))
+	}
+	if err != nil {
 		return a, wrong(`write an address and a port, like "127.0.0.1:7001" or "[::1]:7001"`, "%s is no address with a port", short(s))
 	}
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
@@ -84,6 +87,21 @@ func (k *checker) link() {
 		k.problem("link", "give its address and port", "%s cannot be a peer", u.Peer)
 	case u.Peer.IsValid() && !u.Listen.Addr().IsUnspecified() && u.Listen.Addr().Is4() != u.Peer.Addr().Is4():
 		k.problem("link", "use IPv4 on both sides, or IPv6", "%s and %s are of different families", u.Listen, u.Peer)
+	default:
+		k.unusedTun()
+	}
+}
+
+// unusedTun tells of what is said of a device that there is not.
+func (k *checker) unusedTun() {
+	for _, key := range []string{"mode", "create", "queues", "offload", "mtu", "host", "mac", "bridge", "gateway"} {
+		hint := "remove it"
+		if key == "mtu" {
+			hint = "set link.udp.mtu"
+		}
+		if k.rank("tun."+key) > rankBuiltIn {
+			k.warn("tun."+key, hint, "unused, as packets go through the link")
+		}
 	}
 }
 
@@ -241,6 +259,9 @@ func parseScope(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
+	if strings.Contains(s, "%") {
+		return p, zoned(s)
+	}
 	if err != nil {
 		return p, wrong(`write a prefix like 10.77.0.0/24, or an address`, "%s is neither a prefix nor an address", short(s))
 	}

@@ -130,6 +130,9 @@ func parseBackend(s string) (backend, error) {
 	if err != nil || host == "" {
 		return backend{}, wrong(hint, "%s does not name a backend", short(s))
 	}
+	if !hostName(host) {
+		return backend{}, wrong(hint, "%s is neither an address nor the name of a host", short(host))
+	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return backend{}, wrong("ports are the numbers 1 to 65535", "%s is not a port", short(port))
 	}
@@ -189,8 +192,8 @@ func (d *decoder) kind(s *Service, kind string) field {
 		settings := map[string]field{}
 		switch kind {
 		case "http":
-			settings["root"] = value(d, &s.HTTP.Root, text)
-			settings["body"] = value(d, &s.HTTP.Body, text)
+			settings["root"] = value(d, &s.HTTP.Root, parseDirectory)
+			settings["body"] = value(d, &s.HTTP.Body, parseBody)
 		case "proxy":
 			s.Proxy = defaultProxy()
 			settings["to"] = func(path string, n *node) {
@@ -207,7 +210,7 @@ func (d *decoder) kind(s *Service, kind string) field {
 			}
 			defer d.required(path, n, "to")
 		case "sink":
-			settings["dir"] = value(d, &s.Sink.Dir, text)
+			settings["dir"] = value(d, &s.Sink.Dir, parseDirectory)
 			if n.kind == null {
 				n = &node{kind: mapping, at: n.at}
 			}
@@ -222,5 +225,3 @@ func (d *decoder) kind(s *Service, kind string) field {
 		d.mapping(settings)(path, n)
 	}
 }
-
-func text(s string) (string, error) { return s, nil }

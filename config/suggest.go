@@ -5,16 +5,20 @@ import (
 	"strings"
 )
 
-// suggest returns a hint for a word that is none of the known ones.
+// suggest returns a hint for a word that is none of the known ones: the one that was meant, if there is no doubt.
 func suggest(word string, known []string) string {
 	slices.Sort(known)
-	best, distance := "", 3
+	best, distance, doubt := "", 3, false
 	for _, k := range known {
-		if d := editDistance(strings.ToLower(word), k); d < distance && d < len(k) {
-			best, distance = k, d
+		switch d := editDistance(strings.ToLower(word), k); {
+		case d >= len(k) || d > distance:
+		case d < distance:
+			best, distance, doubt = k, d, false
+		default:
+			doubt = true
 		}
 	}
-	if best != "" {
+	if best != "" && !doubt {
 		return `did you mean "` + best + `"?`
 	}
 	return "known here: " + strings.Join(known, ", ")

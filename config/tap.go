@@ -45,7 +45,10 @@ func parseBridge(s string) (string, error) {
 
 func parseGateway(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
-	if err != nil || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+	if a.Zone() != "" {
+		return a, zoned(s)
+	}
+	if err != nil || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
 		return a, wrong(`write the address of a router, like 10.0.0.1 or "fe80::1"`, "%s is not the address of a host", short(s))
 	}
 	return a, nil

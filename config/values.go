@@ -172,6 +172,9 @@ func notGraphic(r rune) bool { return r <= ' ' || r == 0x7f }
 
 // parsePrefix reads an address with the length of its network's prefix. Unlike a network it keeps the host bits.
 func parsePrefix(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "%") {
+		return netip.Prefix{}, zoned(s)
+	}
 	if a, err := netip.ParseAddr(s); err == nil {
 		hint := fmt.Sprintf("write %s/24, if its network is that large", a)
 		if a.Is6() {
@@ -184,6 +187,15 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, wrong(`write an address and its prefix length, like 10.77.0.2/24 or "fd77::2/64"`, "%s is not an address with a prefix length", short(s))
 	}
 	return p, unicastHost(p)
+}
+
+// zoned is what is wrong with an address that names an interface of the kernel.
+func zoned(s string) error {
+	_, zone, _ := strings.Cut(s, "%")
+	if end := strings.IndexAny(zone, "]/"); end >= 0 {
+		zone = zone[:end]
+	}
+	return wrong("leave out %"+zone, "%s has a zone, and there is one interface only, that of tcpd", short(s))
 }
 
 // unicastHost reports why p cannot be the address of one host on a link.
@@ -231,7 +243,10 @@ func parseListen(s string) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.Addr{}, port), err
 	}
 	a, err := netip.ParseAddr(host)
-	if err != nil || a.Zone() != "" || a.Is4In6() {
+	if a.Zone() != "" {
+		return netip.AddrPort{}, zoned(s)
+	}
+	if err != nil || a.Is4In6() {
 		return netip.AddrPort{}, wrong(listenHint, "%s does not name an IP address to listen on", short(s))
 	}
 	return netip.AddrPortFrom(a, port), nil
@@ -279,6 +294,43 @@ func parseSocket(s string) (string, error) {
 		return "", wrong("shorten it", "the path has %d bytes, a UNIX socket's at most %d", len(s), maxSocketPath)
 	}
 	return s, nil
+}
+
+// parseDirectory reads a path from the root on: what a relative one means depends on where the daemon was started.
+func parseDirectory(s string) (string, error) {
+	const hint = "write the path from the root on, like /srv/files"
+	switch {
+	case s == "":
+		return "", wrong(hint, "the directory is empty")
+	case !strings.HasPrefix(s, "/"):
+		return "", wrong(hint, "%s is not an absolute path", short(s))
+	}
+	return s, nil
+}
+
+// parseBody reads the answer of an HTTP service.
+func parseBody(s string) (string, error) {
+	if s == "" {
+		return "", wrong("write a text, or http: {} for a page about the visitor's connection", "the answer is empty")
+	}
+	return s, nil
+}
+
+// hostName reports whether s can be an address, or a name that a resolver would look up: labels of letters, digits, dashes and
+// underscores (RFC 1123, section 2.1), of which the last is not a number, or it would be an address that is wrong.
+func hostName(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
+	wrong := slices.ContainsFunc(labels, func(l string) bool {
+		return l == "" || len(l) > 63 || strings.HasPrefix(l, "-") || strings.ContainsFunc(l, notOfName)
+	})
+	return !wrong && len(s) <= 254 && strings.Trim(labels[len(labels)-1], "0123456789") != ""
+}
+
+func notOfName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
 
 // short quotes a value for a message, at most 60 characters of it.

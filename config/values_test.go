@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -73,15 +75,30 @@ func TestListenAddress(t *testing.T) {
 }
 
 func TestBackend(t *testing.T) {
-	for _, text := range []string{"127.0.0.1:3000", "[::1]:3000", "localhost:80", "unix:/run/app.sock"} {
+	for _, text := range []string{"127.0.0.1:3000", "[::1]:3000", "[fe80::1%eth0]:80", "localhost:80", "App-1.my_net.example.:80", "1password.com:80", "unix:/run/app.sock"} {
 		if got, err := parseBackend(text); err != nil || got.String() != text {
 			t.Errorf("%q is %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "127.0.0.1", ":80", "x:0", "x:http", "unix:", "unix:app.sock", "/run/app.sock"} {
+	for _, text := range []string{"", "127.0.0.1", ":80", "x:0", "x:http", "unix:", "unix:app.sock", "/run/app.sock",
+		"bad host:80", "1.2.3:80", "300.1.1.1:80", "a..b:80", ".:80", "-a:80", "a/b:80", strings.Repeat("a", 64) + ":80", "[::1::]:80"} {
 		if got, err := parseBackend(text); err == nil {
 			t.Errorf("%q should be refused, it gave %v", text, got)
 		}
+	}
+}
+
+// A zone names an interface of the kernel; the hint is to leave it out, and not to add a prefix length.
+func TestZones(t *testing.T) {
+	for _, text := range []string{"fe80::2%eth0", "fe80::2%eth0/64"} {
+		_, err := parsePrefix(text)
+		var m *mistake
+		if !errors.As(err, &m) || m.hint != "leave out %eth0" {
+			t.Errorf("%q: %+v", text, err)
+		}
+	}
+	if _, err := parseSocketAddress("[fe80::1%eth0]:7001"); err == nil || !strings.Contains(err.Error(), "zone") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -75,8 +75,12 @@ func newCheckCommand() *cobra.Command {
 				fmt.Fprint(cmd.OutOrStdout(), c)
 				return nil
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is right: device %s answers on %s, %s\n",
-				settings.source(), c.Tun.Name, addressList(c), plural(len(c.Services), "service"))
+			carrier := "device " + c.Tun.Name
+			if u := c.Link.UDP; u.Used() {
+				carrier = fmt.Sprintf("a link at %v", u.Listen)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is right: %s answers on %s, %s\n",
+				settings.source(), carrier, addressList(c), plural(len(c.Services), "service"))
 			return nil
 		},
 	}

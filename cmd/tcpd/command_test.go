@@ -25,6 +25,7 @@ func TestCommandLine(t *testing.T) {
 		"missing_file":      "run --config testdata/none.yaml",
 		"check":             "check",
 		"check_flags":       "check --tun tcp7 --addr 10.0.0.2/24 --addr fd00::2/64",
+		"check_link":        "check --link udp:127.0.0.1:7001,127.0.0.1:7002 --mtu 1400 --host 10.77.0.1/24",
 		"check_file":        "check --config testdata/warning.yaml --tun tcp7",
 		"check_print":       "check --print --config testdata/warning.yaml --create=false --queues 2 --metrics 127.0.0.1:9320",
 		"reload_nobody":     "reload --socket /nonexistent/tcpd.sock",

@@ -76,7 +76,7 @@ func (d *daemon) setImpair(text []byte) error {
 	changed := *d.cfg
 	changed.Impair = i
 	d.cfg = &changed
-	d.log.Info("the link is impaired: " + i.String())
+	d.log.Info(impairedText(i.String()))
 	return nil
 }
 
@@ -164,12 +164,16 @@ func impairText(cmd *cobra.Command) string {
 	return strings.Join(parts, ", ")
 }
 
-func (s impairStatus) print(w io.Writer) {
-	if s.Impair == (config.Impair{}).String() {
-		fmt.Fprintln(w, "the link is not impaired")
-	} else {
-		fmt.Fprintf(w, "the link is impaired: %s\n", s.Impair)
+// impairedText says in words what settings, in the form of the configuration, mean.
+func impairedText(settings string) string {
+	if settings == (config.Impair{}).String() {
+		return "the link is not impaired"
 	}
+	return "the link is impaired: " + settings
+}
+
+func (s impairStatus) print(w io.Writer) {
+	fmt.Fprintln(w, impairedText(s.Impair))
 	for _, side := range []struct {
 		name string
 		n    map[string]uint64

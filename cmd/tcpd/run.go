@@ -139,10 +139,12 @@ func (d *daemon) stop(sig os.Signal, signals <-chan os.Signal) {
 		for {
 			select {
 			case again := <-signals:
-				if again != syscall.SIGHUP {
-					d.log.Info("stopping at once", zap.Stringer("signal", again))
-					cancel()
+				if again == syscall.SIGHUP {
+					d.log.Warn("reload failed", zap.Error(errStopping))
+					continue
 				}
+				d.log.Info("stopping at once", zap.Stringer("signal", again))
+				cancel()
 			case <-ctx.Done():
 				return
 			}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,6 +94,9 @@ func TestStopResets(t *testing.T) {
 			}
 			if err := wantResult(t, result); err != nil {
 				t.Errorf("the end is %v, want none", err)
+			}
+			if said := strings.Contains(s.log.String(), errStopping.Error()); said != slices.Contains(test.signals, os.Signal(syscall.SIGHUP)) {
+				t.Errorf("the log says that SIGHUP came too late: %v\n%s", said, s.log)
 			}
 			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("the client reads %v, want connection reset", err)
