@@ -38,6 +38,7 @@ func TestCommandLine(t *testing.T) {
 		"demo_help":         "demo --help",
 		"demo_reassembly":   "demo reassembly --help",
 		"datagram_nothing":  "datagram",
+		"nc_port":           "nc 10.77.0.1 99999",
 		"status_both":       "status --config testdata/warning.yaml --socket /x",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,8 +51,10 @@ func TestCommandLine(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	if code := execute([]string{"version"}, &stdout, &stderr); code != 0 || !strings.HasPrefix(stdout.String(), "tcpd ") {
-		t.Errorf("tcpd version exits %d and prints %q %q", code, &stdout, &stderr)
+	for _, ask := range []string{"version", "--version"} {
+		code, stdout, stderr := runLine(ask)
+		if code != exitOK || stdout != versionLine() || stderr != "" {
+			t.Errorf("tcpd %s exits %d and prints %q %q", ask, code, stdout, stderr)
+		}
 	}
 }

@@ -37,6 +37,17 @@ type httpServer struct {
 	listener net.Listener
 }
 
+// start serves, until close.
+func (s *httpServer) start(log *logger) {
+	if s == nil {
+		return
+	}
+	go func() {
+		defer crash(log, os.Exit)
+		_ = s.server.Serve(s.listener)
+	}()
+}
+
 func (s *httpServer) close() {
 	if s == nil {
 		return
@@ -62,7 +73,7 @@ func crashing(h http.Handler, log *logger, exit func(int)) http.Handler {
 	})
 }
 
-// openControl serves the control socket. When nobody chose its path and the default one cannot be had, because we may not
+// openControl opens the control socket. When nobody chose its path and the default one cannot be had, because we may not
 // or because another tcpd has it, the daemon does without.
 func (d *daemon) openControl() (*httpServer, error) {
 	c := d.config().Control
@@ -84,10 +95,6 @@ func (d *daemon) openControl() (*httpServer, error) {
 	s.server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, peerKey{}, allowed(conn))
 	}
-	go func() {
-		defer crash(d.log, os.Exit)
-		_ = s.server.Serve(l)
-	}()
 	return s, nil
 }
 

@@ -29,6 +29,7 @@ func newControlSetup(t *testing.T, text string) (s *setup, socket string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.close)
+	server.start(s.d.log)
 	return s, socket
 }
 

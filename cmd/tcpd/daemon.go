@@ -38,7 +38,7 @@ type daemon struct {
 	reloaded reloadCounts
 }
 
-// newDaemon starts the stack of c on a link, and serves. The link is closed with the daemon.
+// newDaemon starts the stack of c on a link, without its services. The link is closed with the daemon.
 func newDaemon(c *config.Config, carrier tun.Carrier, clock stack.Clock, log *logger) (*daemon, error) {
 	l := tun.Impair(carrier, nil)
 	if err := l.Set(impairment(c.Impair)); err != nil {
@@ -55,10 +55,6 @@ func newDaemon(c *config.Config, carrier tun.Carrier, clock stack.Clock, log *lo
 	}
 	d := &daemon{log: log, link: l, stack: s, cfg: c, started: time.Now()}
 	d.services = newServices(log, d.listen)
-	if err := d.services.apply(c.Services); err != nil {
-		d.close()
-		return nil, err
-	}
 	return d, nil
 }
 

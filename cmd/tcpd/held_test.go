@@ -48,11 +48,7 @@ func TestForgedSYNsKeepNobodyOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	near, far := tun.NewMemory(c.Tun.MTU, 1, 1024)
-	d, err := newDaemon(c, near, nil, newLogger(io.Discard, "error", "json", false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
+	d := startDaemon(t, c, near, newLogger(io.Discard, "error", "json", false))
 	for i := range 3 * places {
 		if err := far.Write(0, forgedSYN(byte(i+1))); err != nil {
 			t.Fatal(err)

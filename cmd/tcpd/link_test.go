@@ -91,21 +91,13 @@ func TestDaemonOverUDP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newDaemon(load("services:\n"+serviceLine("echo", 7, "echo: {}")), first, nil, newLogger(os.Stderr, "error", "json", false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
+	startDaemon(t, load("services:\n"+serviceLine("echo", 7, "echo: {}")), first, newLogger(os.Stderr, "error", "json", false))
 	at := first.(*tun.UDP).LocalAddr().String()
 	second, err := openLink(load("link: 'udp:127.0.0.1:0,"+at+"'"), t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := newDaemon(load("addresses: [10.77.0.3/24, 'fd77::3/64']\nservices: []"), second, nil, newLogger(os.Stderr, "error", "json", false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.close()
+	other := startDaemon(t, load("addresses: [10.77.0.3/24, 'fd77::3/64']\nservices: []"), second, newLogger(os.Stderr, "error", "json", false))
 	for _, address := range []string{"10.77.0.2:7", "[fd77::2]:7"} {
 		c, err := other.stack.DialContext(t.Context(), "tcp", address)
 		if err != nil {

@@ -76,18 +76,28 @@ func newSetup(t *testing.T, text string) *setup {
 		t.Fatal(err)
 	}
 	near, far := tun.NewMemory(c.Tun.MTU, 1, 1024)
-	s.d, err = newDaemon(c, near, nil, newLogger(s.log, "debug", "json", false))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.d = startDaemon(t, c, near, newLogger(s.log, "debug", "json", false))
 	s.d.load, s.d.file = func() (*config.Config, error) { return config.Load(s.file) }, s.file
-	t.Cleanup(s.d.close)
 	s.client, err = stack.New(stack.Config{Link: far, Addresses: c.Tun.Host})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.client.Close() })
 	return s
+}
+
+// startDaemon starts a daemon with its services, until the test ends.
+func startDaemon(t *testing.T, c *config.Config, carrier tun.Carrier, log *logger) *daemon {
+	t.Helper()
+	d, err := newDaemon(c, carrier, nil, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.close)
+	if err := d.services.apply(c.Services); err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func (s *setup) write(text string) {

@@ -7,7 +7,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -22,7 +21,7 @@ import (
 // discardLog keeps net/http from writing to stderr in a format of its own.
 var discardLog = log.New(io.Discard, "", 0)
 
-// openMetrics serves metrics and health by the kernel's TCP, if the configuration says where.
+// openMetrics opens the port of metrics and health, served by the kernel's TCP, if the configuration says where.
 func (d *daemon) openMetrics() (*httpServer, error) {
 	where := d.config().Metrics.Listen
 	if where == "" {
@@ -32,13 +31,8 @@ func (d *daemon) openMetrics() (*httpServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics.listen: %w%s", err, remedy(err, "another program has it, choose another port"))
 	}
-	s := d.newHTTPServer(l, d.metricsHandler())
-	go func() {
-		defer crash(d.log, os.Exit)
-		_ = s.server.Serve(l)
-	}()
 	d.log.Info("serving metrics", zap.Stringer("listen", l.Addr()))
-	return s, nil
+	return d.newHTTPServer(l, d.metricsHandler()), nil
 }
 
 func (d *daemon) metricsHandler() http.Handler {

@@ -121,6 +121,7 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.close()
+	server.start(s.d.log)
 	get := func(path string) string {
 		response, err := http.Get("http://" + server.listener.Addr().String() + path)
 		if err != nil {

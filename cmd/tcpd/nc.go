@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +23,9 @@ func newNcCommand() *cobra.Command {
 standard input is sent, then FIN; what comes is printed until the other side's FIN.`,
 		Example: ncExamples, Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if n, err := strconv.Atoi(args[1]); err == nil && (n < 1 || n > 65535) {
+				return fmt.Errorf("%d is not a port: ports are the numbers 1 to 65535", n)
+			}
 			return failed(nc(cmd.Context(), f, net.JoinHostPort(args[0], args[1]), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()))
 		},
 	}

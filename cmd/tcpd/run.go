@@ -63,7 +63,8 @@ func run(ctx context.Context, s *settings, stdout io.Writer) error {
 	return d.serve(signals, stdout)
 }
 
-// serve opens what others see of the daemon, says that it is ready, and stays until the end.
+// serve opens what others see of the daemon, says that it is ready, and stays until the end. Sockets of the host, which another
+// program may have, come before the services.
 func (d *daemon) serve(signals chan os.Signal, stdout io.Writer) error {
 	control, err := d.openControl()
 	if err != nil {
@@ -75,6 +76,11 @@ func (d *daemon) serve(signals chan os.Signal, stdout io.Writer) error {
 		return err
 	}
 	defer metrics.close()
+	if err := d.services.apply(d.config().Services); err != nil {
+		return err
+	}
+	control.start(d.log)
+	metrics.start(d.log)
 	if stopRequested(signals) {
 		d.log.Info("stopped before it was ready")
 		return nil

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tcpd/config"
 )
 
 // life runs the daemon's loop, and returns where to send signals and where its result comes.
@@ -120,6 +124,21 @@ func TestHangupReloads(t *testing.T) {
 	signals <- syscall.SIGTERM
 	if err := wantResult(t, result); err != nil {
 		t.Error(err)
+	}
+}
+
+// A port of the host that another program has ends the start before a service says that it serves.
+func TestTakenPortEndsTheStart(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	s := newSetup(t, fmt.Sprintf("services: []\nmetrics: {listen: '%v'}\n", other.Addr()))
+	s.d.cfg.Services = config.Default().Services
+	err = s.d.serve(make(chan os.Signal, 4), nil)
+	if !errors.Is(err, syscall.EADDRINUSE) || strings.Contains(s.log.String(), "serving") {
+		t.Errorf("got %v, want that the port is in use, and nothing served\n%s", err, s.log)
 	}
 }
 
