@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -231,6 +232,9 @@ func (k *checker) http(path string, h HTTP) {
 
 // directory checks that there is one, and that usable finds it to be of use for the user that we are.
 func (k *checker) directory(path, name, hint string, usable func(name string) error) {
+	if !filepath.IsAbs(name) {
+		k.warn(path, "write the path from the root on", "what %s is depends on where tcpd is started", short(name))
+	}
 	info, err := os.Stat(name)
 	switch {
 	case err == nil && !info.IsDir():

@@ -283,6 +283,18 @@ func TestLinkWarnings(t *testing.T) {
 	}
 }
 
+// What a relative path means depends on where the daemon is started: it works, and is told of.
+func TestRelativeDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("www", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := mustParse(t, "services: [{name: a, listen: ':80', http: {root: www}}]\n")
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].String(), "services[0].http.root") {
+		t.Errorf("got warnings %v, want one about services[0].http.root", c.Warnings)
+	}
+}
+
 // A service has what its own tcp says, and the rest from the section, wherever in the file that stands.
 func TestServiceTCP(t *testing.T) {
 	c := mustParse(t, "services:\n- {name: far, listen: ':80', echo: {}, tcp: {congestion: bbr}}\n- {name: near, listen: ':81', echo: {}}\n"+

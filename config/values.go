@@ -296,14 +296,10 @@ func parseSocket(s string) (string, error) {
 	return s, nil
 }
 
-// parseDirectory reads a path from the root on: what a relative one means depends on where the daemon was started.
+// parseDirectory reads the path of a directory.
 func parseDirectory(s string) (string, error) {
-	const hint = "write the path from the root on, like /srv/files"
-	switch {
-	case s == "":
-		return "", wrong(hint, "the directory is empty")
-	case !strings.HasPrefix(s, "/"):
-		return "", wrong(hint, "%s is not an absolute path", short(s))
+	if s == "" {
+		return "", wrong("write a path, like /srv/files", "the directory is empty")
 	}
 	return s, nil
 }
