@@ -76,7 +76,7 @@ func OpenTAP(cfg TAPConfig) (*TAP, error) {
 		cfg.Logf = func(string, ...any) {}
 	}
 	if cfg.MAC == (ether.MAC{}) {
-		cfg.MAC = deriveMAC(&cfg)
+		cfg.MAC = deriveMAC(&cfg, machineID)
 	}
 	host, err := ether.NewHost(ether.Config{
 		MAC: cfg.MAC, Addresses: cfg.Addresses, Whole: cfg.Whole, Gateways: cfg.Gateways, Seed: uint64(time.Now().UnixNano()),
@@ -102,13 +102,12 @@ func OpenTAP(cfg TAPConfig) (*TAP, error) {
 	return t, nil
 }
 
+// machineID is the file with the machine's identity: 32 hexadecimal digits, or "uninitialized" (machine-id(5)).
+const machineID = "/etc/machine-id"
+
 // deriveMAC returns a MAC that stays the same for the device and its first address on this machine.
-func deriveMAC(cfg *TAPConfig) ether.MAC {
-	var key [16]byte
-	id, err := os.ReadFile("/etc/machine-id")
-	if err == nil {
-		_, err = hex.Decode(key[:], []byte(strings.TrimSpace(string(id)))[:32])
-	}
+func deriveMAC(cfg *TAPConfig, identity string) ether.MAC {
+	key, err := readIdentity(identity)
 	if err != nil {
 		cfg.Logf("tun %s: the MAC is of this device's name and address alone, as the machine has no identity (%v): set tun.mac if that is not unique", cfg.Name, err)
 	}
@@ -117,6 +116,19 @@ func deriveMAC(cfg *TAPConfig) ether.MAC {
 		name += " " + cfg.Addresses[0].Addr().String()
 	}
 	return ether.DeriveMAC(key, name)
+}
+
+// readIdentity reads the machine's identity. An error leaves the key zero.
+func readIdentity(file string) (key [16]byte, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return key, err
+	}
+	id, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(id) != len(key) {
+		return key, fmt.Errorf("%s is not of %d hexadecimal digits", file, 2*len(key))
+	}
+	return [16]byte(id), nil
 }
 
 // checkAddresses waits until the host has its addresses. Nobody else uses the device yet.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,28 @@ func TestWaterKeepsPersistentDevices(t *testing.T) {
 			}
 		}
 		remove(tapName)
+	}
+}
+
+// Images of machines and containers come with an identity that is empty, or "uninitialized" (machine-id(5)).
+func TestMACWithoutIdentity(t *testing.T) {
+	none := ether.DeriveMAC([16]byte{}, "tap0 10.77.1.2")
+	for _, tt := range []struct {
+		identity string
+		complete bool
+	}{
+		{"", false}, {"uninitialized\n", false}, {"abc", false}, {strings.Repeat("x", 32), false}, {strings.Repeat("ab", 17), false},
+		{strings.Repeat("ab", 16) + "\n", true},
+	} {
+		file := filepath.Join(t.TempDir(), "machine-id")
+		if err := os.WriteFile(file, []byte(tt.identity), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		warnings := 0
+		cfg := TAPConfig{Name: "tap0", Addresses: setUpTAP(t).Addresses, Logf: func(string, ...any) { warnings++ }}
+		if mac := deriveMAC(&cfg, file); (mac != none) != tt.complete || (warnings == 0) != tt.complete {
+			t.Errorf("the identity %q gives %v with %d warnings", tt.identity, mac, warnings)
+		}
 	}
 }
 
