@@ -83,3 +83,25 @@ func TestForwardTellsWhatIsTooBig(t *testing.T) {
 		})
 	}
 }
+
+// A super-packet is as large as its segments, also behind extension headers.
+func TestForwardSuperPacketsBehindExtensionHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left, a := NewMemory(1500, 1, 64)
+		b, right := NewMemory(1400, 1, 64)
+		f := Forward(a, b)
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run() }()
+		if err := left.Write(0, extended(1300, 5000, 0)); err != nil { // segments of 1368 bytes
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n, _ := right.Poll(0, 8, func([]byte, ip.Offload) {}); n != 1 || f.TooBig() != 0 {
+			t.Errorf("%d packets arrived, %d were too big", n, f.TooBig())
+		}
+		f.Close()
+		<-ended
+		left.Close()
+		right.Close()
+	})
+}

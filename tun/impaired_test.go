@@ -121,6 +121,30 @@ func TestImpairedCutsSuperPacketsAndCompletesThem(t *testing.T) {
 	}
 }
 
+// What is left to us is found behind extension headers too, and padding is no part of it.
+func TestImpairedCompletesWhatIsBehindExtensionHeaders(t *testing.T) {
+	for _, c := range []struct{ segment, data, padding, packets int }{{0, 100, 0, 1}, {0, 100, 7, 1}, {1000, 3500, 0, 4}, {1000, 3500, 5, 4}} {
+		bubble(t, Impairment{}, func(Direction, bool, []byte) {}, func(x *Impaired, far *Memory) {
+			in := listen(x)
+			if err := far.Write(0, extended(c.segment, c.data, c.padding)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			got, data := in(), 0
+			for _, a := range got {
+				var p ip.Packet
+				if d := p.Parse(a.packet, a.offload); d != ip.DropNone || !p.TransportChecksumOK() {
+					t.Errorf("%+v: a packet with offload %+v does not parse (%v) or has a wrong checksum", c, a.offload, d)
+				}
+				data += len(p.Payload) - tcpHeaderMin
+			}
+			if len(got) != c.packets || data != c.data {
+				t.Errorf("%+v: %d bytes of data in %d packets", c, data, len(got))
+			}
+		})
+	}
+}
+
 func TestImpairedDelaysExactly(t *testing.T) {
 	bubble(t, Impairment{Delay: 20 * time.Millisecond}, nil, func(x *Impaired, far *Memory) {
 		in, out := listen(x), listen(far)

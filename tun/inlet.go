@@ -149,27 +149,28 @@ func (q *inlet) next() ([]byte, error) {
 }
 
 // asOutgoing describes a packet whose checksum, or segments, were left to us, such that they can be made. false: it is
-// complete, or of a kind that the kernel leaves to nobody.
+// complete, or of a kind that the kernel leaves to nobody. Extension headers may lie before TCP, and padding behind it.
 func asOutgoing(packet []byte, o ip.Offload) (p ip.Outgoing, ok bool) {
 	if o.SegmentSize == 0 && o.Checksum != ip.ChecksumPartial {
 		return p, false
 	}
-	network, protocol := ip.HeaderLen6, packet[6]
-	if packet[0]>>4 == 4 {
-		network, protocol = int(packet[0]&15)*4, packet[9]
+	var q ip.Packet
+	if q.Parse(packet, o) != ip.DropNone || q.Fragment.IsFragment() {
+		return p, false
 	}
-	header, field := 0, tcpChecksumOffset
+	n, field := 0, tcpChecksumOffset
 	switch {
-	case protocol == ip.ProtocolTCP && len(packet) >= network+tcpHeaderMin:
-		header = network + int(packet[network+12]>>4)*4
-	case protocol == ip.ProtocolUDP && len(packet) >= network+udpHeaderLen:
-		header, field = network+udpHeaderLen, udpChecksumOffset
+	case q.Protocol == ip.ProtocolTCP && len(q.Payload) >= tcpHeaderMin:
+		n = int(q.Payload[12]>>4) * 4
+	case q.Protocol == ip.ProtocolUDP && len(q.Payload) >= udpHeaderLen:
+		n, field = udpHeaderLen, udpChecksumOffset
 	}
-	if header == 0 || len(packet) < header {
+	if n == 0 || len(q.Payload) < n {
 		return p, false
 	}
 	o.Checksum = ip.ChecksumPartial
+	network := len(q.Header)
 	return ip.Outgoing{
-		Header: packet[:header], Payload: [][]byte{packet[header:]}, NetworkLen: network, ChecksumOffset: field, Offload: o,
+		Header: packet[:network+n], Payload: [][]byte{q.Payload[n:]}, NetworkLen: network, ChecksumOffset: field, Offload: o,
 	}, true
 }

@@ -52,3 +52,25 @@ func flatten(p *ip.Outgoing) []byte {
 	}
 	return b
 }
+
+// extended returns a TCP segment from the host to us behind an extension header (destination options), as the kernel hands it to
+// who takes partial checksums, with padding behind it.
+func extended(segment, data, padding int) *ip.Outgoing {
+	src, dst := ip.AddrFrom(hostAddress6), ip.AddrFrom(ourAddress6)
+	h := ip.Header{Src: src, Dst: dst, Protocol: 60, PayloadLen: 8 + tcpHeaderMin + data}
+	b := make([]byte, h.Len()+h.PayloadLen+padding)
+	n := h.Put(b)
+	n += copy(b[n:], []byte{ip.ProtocolTCP, 0, 1, 4, 0, 0, 0, 0}) // PadN (RFC 8200, section 4.2)
+	tcp := b[n : n+tcpHeaderMin]
+	binary.BigEndian.PutUint16(tcp, 8888)
+	binary.BigEndian.PutUint16(tcp[2:], 7777)
+	tcp[12], tcp[13] = 5<<4, 0x10
+	binary.BigEndian.PutUint16(tcp[tcpChecksumOffset:], ip.PseudoSum(src, dst, ip.ProtocolTCP, tcpHeaderMin+data))
+	for i := range b[n+tcpHeaderMin:] {
+		b[n+tcpHeaderMin+i] = byte(i + 1)
+	}
+	return &ip.Outgoing{
+		Header: b, NetworkLen: n, ChecksumOffset: tcpChecksumOffset,
+		Offload: ip.Offload{Checksum: ip.ChecksumPartial, SegmentSize: uint16(segment)},
+	}
+}
