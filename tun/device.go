@@ -256,11 +256,19 @@ func (d *Device) Poll(queue, max int, deliver func(packet []byte, o ip.Offload))
 		return 0, nil
 	}
 	defer q.reading.Unlock()
-	n, cause := q.drain(q.end.Load(), max, deliver)
-	if cause != nil && n == 0 {
-		return 0, d.finalError()
+	end := q.end.Load()
+	n, cause := q.drain(end, max, deliver)
+	if cause == nil || n > 0 {
+		return n, nil
 	}
-	return n, nil
+	if err := d.finalError(); err != nil {
+		return 0, err
+	}
+	select {
+	case d.lost <- loss{end.at.generation, cause}: // perhaps nobody else reads
+	default: // it is known, or Poll comes again
+	}
+	return 0, nil
 }
 
 // Write sends one packet or super-packet, borrowed until Write returns; checksums in its header may be completed. What the

@@ -70,7 +70,8 @@ type batch struct {
 const conflictEvery = ether.Time(10 * time.Second)
 
 // OpenTAP opens the device and checks that nobody else on the Ethernet has one of the addresses, which takes up to seven
-// seconds with IPv4 (RFC 5227) and two without.
+// seconds with IPv4 (RFC 5227) and two without. A link that is down carries no question: then the check begins when it is up, and
+// if somebody has one of the addresses Read tells it.
 func OpenTAP(cfg TAPConfig) (*TAP, error) {
 	if cfg.Logf == nil {
 		cfg.Logf = func(string, ...any) {}
@@ -87,14 +88,20 @@ func OpenTAP(cfg TAPConfig) (*TAP, error) {
 	t := &TAP{began: time.Now(), host: host, told: -conflictEvery, sooner: make(chan struct{}, 1), kept: make(chan struct{})}
 	t.emit = t.send
 	t.batches.New = func() any { return t.newBatch() }
+	t.mu.Lock() // for linkUp, which may be called before there is a Device to send by
 	t.Device, err = Open(Config{
 		Name: cfg.Name, Create: cfg.Create, MTU: cfg.MTU, ReattachFor: cfg.ReattachFor, Host: cfg.Host, Offload: OffloadOff,
-		Logf: cfg.Logf, tap: true, bridge: cfg.Bridge, mac: cfg.MAC, linkUp: t.announce,
+		Logf: cfg.Logf, tap: true, bridge: cfg.Bridge, mac: cfg.MAC, linkUp: t.linkUp,
 	})
+	t.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if err := t.checkAddresses(cfg.Addresses); err != nil {
+	t.cfg.Logf("tun %s: our MAC is %v; checking that nobody else has %s", t.cfg.Name, cfg.MAC, addressList(cfg.Addresses))
+	if t.linkUp(); !t.up.Load() {
+		t.cfg.Logf("tun %s: nobody can be asked while the link is down: our addresses are checked, and used, when it is up", t.cfg.Name)
+	}
+	if err := t.checkAddresses(); err != nil {
 		t.Device.Close()
 		return nil, err
 	}
@@ -131,32 +138,27 @@ func readIdentity(file string) (key [16]byte, err error) {
 	return [16]byte(id), nil
 }
 
-// checkAddresses waits until the host has its addresses. Nobody else uses the device yet.
-func (t *TAP) checkAddresses(addresses []netip.Prefix) error {
-	t.cfg.Logf("tun %s: our MAC is %v; checking that nobody else has %s", t.cfg.Name, t.host.MAC(), addressList(addresses))
+// checkAddresses waits until the host has its addresses, unless the link is down. Nobody else uses the device yet.
+func (t *TAP) checkAddresses() error {
 	const look = 5 * time.Millisecond
 	hear := func(frame []byte, _ ip.Offload) { t.arrive(frame) }
-	t.mu.Lock()
-	t.host.Start(t.now())
-	t.mu.Unlock()
 	for {
 		if _, err := t.Device.Poll(0, 64, hear); err != nil {
 			return err
 		}
-		t.mu.Lock()
-		t.advance()
-		c, refuses := t.host.Conflict()
-		ready := t.host.Ready()
-		t.mu.Unlock()
-		switch {
-		case refuses:
-			return fmt.Errorf("tun %s: %v is taken: %v on this network answers for it: give tcpd another address (addresses), or stop the other host",
-				t.cfg.Name, c.Addr, c.MAC)
-		case ready:
-			return nil
+		_, err := t.turn()
+		if err != nil || !t.checking() {
+			return err
 		}
 		time.Sleep(look)
 	}
+}
+
+// checking reports whether the host asks for its addresses, and can be answered.
+func (t *TAP) checking() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.host.Ready() && t.up.Load()
 }
 
 func addressList(list []netip.Prefix) string {
@@ -169,16 +171,26 @@ func addressList(list []netip.Prefix) string {
 
 func (t *TAP) now() ether.Time { return ether.Time(time.Since(t.began)) }
 
-// announce tells the Ethernet where our addresses are, after the link has come back.
-func (t *TAP) announce() {
+// linkUp is called when the link has come up: the Ethernet is told where our addresses are, or asked whether they are free. What was
+// asked before is asked again, for it was lost ("This also applies when a network interface transitions from an inactive to an active
+// state", RFC 5227, section 2.1).
+func (t *TAP) linkUp() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.host.Announce(t.now())
+	_, refuses := t.host.Conflict()
+	switch {
+	case !t.up.Load() || refuses:
+		return
+	case t.host.Ready():
+		t.host.Announce(t.now())
+	default:
+		t.host.Start(t.now())
+	}
 	t.advance()
 	t.wake()
 }
 
-// keep does what is due until the link is closed.
+// keep does what is due until the link is closed, or somebody has one of our addresses.
 func (t *TAP) keep() {
 	defer close(t.kept)
 	timer := time.NewTimer(0)
@@ -190,18 +202,42 @@ func (t *TAP) keep() {
 		case <-t.sooner:
 		case <-timer.C:
 		}
-		t.mu.Lock()
-		t.advance()
-		t.due = t.host.Deadline()
-		wait := t.due - t.now()
-		t.mu.Unlock()
-		timer.Reset(min(max(time.Duration(wait), time.Millisecond), time.Hour))
+		wait, err := t.turn()
+		if err != nil {
+			if at := t.end(err); at != nil {
+				at.close()
+			}
+			return
+		}
+		timer.Reset(min(max(wait, time.Millisecond), time.Hour))
 	}
 }
 
-// advance does what is due, and sends what there is to send. Called with the lock held, as are the next two.
+// turn does what is due and returns how long there is nothing more to do. The error says who has one of our addresses.
+func (t *TAP) turn() (time.Duration, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.advance()
+	if c, refuses := t.host.Conflict(); refuses {
+		return 0, fmt.Errorf("tun %s: %v is taken: %v on this network answers for it: give tcpd another address (addresses), or stop the other host",
+			t.cfg.Name, c.Addr, c.MAC)
+	}
+	now := t.now()
+	if t.due = t.host.Deadline(); t.idle() {
+		t.due = now + ether.Time(time.Hour)
+	}
+	return time.Duration(t.due - now), nil
+}
+
+// idle reports whether the host waits for the link to come up before it goes on with the check of its addresses. Called with the
+// lock held, as are the next three.
+func (t *TAP) idle() bool { return !t.host.Ready() && !t.up.Load() }
+
+// advance does what is due, and sends what there is to send.
 func (t *TAP) advance() {
-	t.host.Advance(t.now())
+	if !t.idle() {
+		t.host.Advance(t.now())
+	}
 	t.flush()
 }
 
@@ -217,6 +253,10 @@ func (t *TAP) wake() {
 		return
 	}
 	t.due = t.host.Deadline()
+	t.rouse()
+}
+
+func (t *TAP) rouse() {
 	select {
 	case t.sooner <- struct{}{}:
 	default:
@@ -231,7 +271,10 @@ func (t *TAP) arrive(frame []byte) []byte {
 	packet := t.host.Arrive(now, frame)
 	t.flush()
 	t.wake()
-	if c, refuses := t.host.Conflict(); c.At == now && !refuses && now-t.told >= conflictEvery {
+	switch c, refuses := t.host.Conflict(); {
+	case refuses:
+		t.rouse() // keep ends the link
+	case c.At == now && now-t.told >= conflictEvery:
 		t.told = now
 		t.cfg.Logf("tun %s: %v claims our address %v: one of the two hosts needs another address", t.cfg.Name, c.MAC, c.Addr)
 	}

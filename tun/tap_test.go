@@ -260,6 +260,97 @@ func TestTAPConflict(t *testing.T) {
 	}
 }
 
+// downTAP opens a TAP of an administrator that is down, of which the kernel's side has the address that is to be ours.
+func downTAP(t *testing.T, reattachFor time.Duration) (d *TAP, await func(string)) {
+	t.Helper()
+	persist(t, tapName, unix.IFF_TAP|unix.IFF_NO_PI, 0)
+	if err := netlink.AddrAdd(mustLink(t, tapName), addressOf(netip.MustParsePrefix("10.77.1.2/24"))); err != nil {
+		t.Fatal(err)
+	}
+	cfg := setUpTAP(t)
+	cfg.Create, cfg.Host, cfg.MTU, cfg.Addresses, cfg.ReattachFor = false, nil, 0, cfg.Addresses[:1], reattachFor
+	cfg.Logf, await = messages(t)
+	return mustOpenTAP(t, cfg), await
+}
+
+func hasAddresses(d *TAP) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.host.Ready()
+}
+
+// wantEnd reads until the link ends, with an error that says what is wanted.
+func wantEnd(t *testing.T, d *TAP, want string) {
+	t.Helper()
+	timeout := time.AfterFunc(20*time.Second, func() { d.Close() })
+	defer timeout.Stop()
+	for {
+		err := d.Read(0, 8, func([]byte, ip.Offload) {})
+		if err == nil {
+			continue
+		}
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the link ended with %v, want %q", err, want)
+		}
+		return
+	}
+}
+
+// RFC 5227, section 2.1: addresses are checked before they are used, and on a link that is down nobody hears the question.
+func TestTAPChecksWhenTheLinkIsUp(t *testing.T) {
+	needRoot(t, "the check of addresses on a link that is down")
+	d, await := downTAP(t, time.Minute)
+	await("while the link is down")
+	if n := d.Stats().WriteDrops[WriteLinkDown]; n != 0 || hasAddresses(d) {
+		t.Errorf("%d questions were lost because the link is down; the host has its addresses: %v", n, hasAddresses(d))
+	}
+	if err := netlink.LinkSetUp(mustLink(t, tapName)); err != nil {
+		t.Fatal(err)
+	}
+	wantEnd(t, d, "10.77.1.2 is taken: "+mustLook(t, tapName).mac.String())
+}
+
+// The wait for a link that is down ends with the device, and with Close.
+func TestTAPThatStaysDown(t *testing.T) {
+	needRoot(t, "a link that is down for good")
+	d, await := downTAP(t, 100*time.Millisecond)
+	await("while the link is down")
+	remove(tapName)
+	wantEnd(t, d, "was deleted")
+	d, _ = downTAP(t, time.Minute)
+	d.Close()
+	wantEnd(t, d, os.ErrClosed.Error())
+}
+
+// A link that goes down during the check is asked again when it is back; one that is deleted is waited for meanwhile.
+func TestTAPCheckIsInterrupted(t *testing.T) {
+	needRoot(t, "a link that goes down during the check of addresses")
+	for _, interrupt := range []func() error{
+		func() error { return netlink.LinkSetDown(mustLink(t, tapName)) },
+		func() error { return remove(tapName) },
+	} {
+		persist(t, tapName, unix.IFF_TAP|unix.IFF_NO_PI, 0)
+		if err := netlink.LinkSetUp(mustLink(t, tapName)); err != nil {
+			t.Fatal(err)
+		}
+		cfg := setUpTAP(t)
+		cfg.Create, cfg.Host, cfg.MTU, cfg.Addresses = false, nil, 0, cfg.Addresses[:1]
+		cfg.Logf = func(format string, args ...any) {
+			if strings.Contains(format, "checking") {
+				if err := interrupt(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		d := mustOpenTAP(t, cfg)
+		if hasAddresses(d) {
+			t.Error("the host has its addresses, though nobody could be asked")
+		}
+		d.Close()
+		remove(tapName)
+	}
+}
+
 func TestTAPJoinsBridge(t *testing.T) {
 	needRoot(t, "a TAP as a port of a bridge")
 	cfg := onlyIPv6(t)

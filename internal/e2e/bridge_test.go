@@ -189,6 +189,29 @@ func TestBridgeStopEarly(t *testing.T) {
 	}
 }
 
+// TestBridgePortDown: on a device that is down the daemon waits to check its addresses, as long as it is left to, and ends when the
+// answer is that somebody has one.
+func TestBridgePortDown(t *testing.T) {
+	t.Parallel()
+	e := newEthernet(t)
+	e.bridge.run(t, "ip", "tuntap", "add", "dev", "tap0", "mode", "tap", "user", nobody, "group", nobody)
+	e.bridge.run(t, "ip", "link", "set", "tap0", "master", "br0")
+	for _, up := range []bool{false, true} {
+		d := prepare(t, e.bridge)
+		d.configureText(t, strings.Replace(bridgeConfig(d.dir, `["2001:db8::1/64"]`, "create: false"), "192.0.2.254, ", "", 1))
+		d.launchAs(t, nobody)
+		next(t, d.notify.ready, "READY=1")
+		d.wantLog(t, 0, "while the link is down")
+		if !up {
+			d.stop(t)
+			continue
+		}
+		e.bridge.run(t, "ip", "link", "set", "tap0", "up")
+		d.wantExit(t, 1)
+		d.wantLog(t, 0, "2001:db8::1 is taken")
+	}
+}
+
 // TestBridgeClient: a client is a host of its own on the bridge, for as long as it runs.
 func TestBridgeClient(t *testing.T) {
 	t.Parallel()
