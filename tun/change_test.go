@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,72 @@ func TestLinkDownIsSurvived(t *testing.T) {
 	if s := d.Stats(); !s.LinkUp || s.Written.Super != 1 {
 		t.Errorf("after coming up: %+v", s)
 	}
+}
+
+// The kernel takes IPv6 addresses off a link that is down, or has an MTU too small for them, and gives none back.
+func TestHostAddressesComeBack(t *testing.T) {
+	needRoot(t, "addresses of the host's side after a link was down")
+	cfg := setUp(t)
+	var await func(string)
+	cfg.Logf, await = messages(t)
+	mustOpen(t, cfg)
+	link := mustLink(t, testName)
+	setMTU := func(mtu int) error { return netlink.LinkSetMTU(link, mtu) }
+	for _, tt := range []struct {
+		what        string
+		away, back  func() error
+		gone, again string
+	}{
+		{"down", func() error { return netlink.LinkSetDown(link) }, func() error { return netlink.LinkSetUp(link) }, "link is down", "link is up"},
+		{"too small", func() error { return setMTU(1000) }, func() error { return setMTU(1400) }, "MTU is now 1000", "MTU is now 1400"},
+	} {
+		if err := tt.away(); err != nil {
+			t.Fatal(err)
+		}
+		await(tt.gone)
+		if err := tt.back(); err != nil {
+			t.Fatal(err)
+		}
+		await(tt.again)
+		if missing := missingAddresses(t, cfg); missing != nil {
+			t.Errorf("after the link was %s its host's side lacks %v", tt.what, missing)
+		}
+	}
+}
+
+// A link that is up again before anybody has looked was down all the same.
+func TestHostAddressesComeBackAtOnce(t *testing.T) {
+	needRoot(t, "addresses of the host's side after a link was down for a moment")
+	cfg := setUp(t)
+	mustOpen(t, cfg)
+	for range 20 {
+		link := mustLink(t, testName)
+		if err := errors.Join(netlink.LinkSetDown(link), netlink.LinkSetUp(link)); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(20 * time.Second)
+		for missingAddresses(t, cfg) != nil {
+			if time.Now().After(deadline) {
+				t.Fatalf("the host's side lacks %v", missingAddresses(t, cfg))
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// missingAddresses returns those of the host's that the device does not have.
+func missingAddresses(t *testing.T, cfg Config) (missing []netip.Prefix) {
+	t.Helper()
+	list, err := netlink.AddrList(mustLink(t, cfg.Name), netlink.FAMILY_ALL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range cfg.Host {
+		if !slices.ContainsFunc(list, func(a netlink.Addr) bool { return prefixOf(a.IPNet) == p }) {
+			missing = append(missing, p)
+		}
+	}
+	return missing
 }
 
 func TestMTUIsCurrent(t *testing.T) {

@@ -106,6 +106,7 @@ type Device struct {
 	up         atomic.Bool
 	reattached atomic.Uint64
 	fallbacks  atomic.Uint64
+	stripped   bool // the host's side may lack addresses; the watcher's
 
 	mu      sync.Mutex // guards the next three
 	at      *attachment

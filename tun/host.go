@@ -121,6 +121,17 @@ func (v *view) addresses(link netlink.Link, mtu int, cfg Config, logf func(strin
 	return nil
 }
 
+// readdress adds what is missing of the host's addresses.
+func (v *view) readdress(f facts, cfg Config) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.netlink == nil {
+		return nil // closed meanwhile
+	}
+	link := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: cfg.Name, Index: f.index}}
+	return v.addresses(link, f.mtu, cfg, cfg.Logf)
+}
+
 // addressOf returns p as the kernel wants it. There is nobody else on the link to have the same address, so that waiting
 // for duplicate address detection (RFC 4862, section 5.4) would only delay the first connections by a second.
 func addressOf(p netip.Prefix) *netlink.Addr {

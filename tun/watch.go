@@ -58,6 +58,7 @@ func (d *Device) watch(sub *subscription) {
 	if sub.active() {
 		ticker.Stop()
 	}
+	d.stripped = strips(d.MTU(), d.up.Load())
 	for {
 		select {
 		case <-d.closing:
@@ -65,6 +66,7 @@ func (d *Device) watch(sub *subscription) {
 		case u, ok := <-sub.updates:
 			if !ok { // the socket overflowed: changes have been missed
 				sub = &subscription{}
+				d.stripped = true
 				ticker.Reset(rereadEvery)
 				continue
 			}
@@ -82,6 +84,7 @@ func (d *Device) watch(sub *subscription) {
 				<-d.closing
 				return
 			}
+			d.stripped = strips(d.MTU(), d.up.Load())
 		}
 	}
 }
@@ -96,9 +99,13 @@ func (d *Device) current() *attachment {
 // came before is still in the socket.
 func (d *Device) linkChanged(u netlink.LinkUpdate) {
 	if u.Header.Type == unix.RTM_NEWLINK && int(u.Index) == d.current().index {
+		d.stripped = d.stripped || strips(u.Attrs().MTU, u.Attrs().RawFlags&unix.IFF_UP != 0)
 		d.reread(u.Attrs().Name) // it may have been renamed
 	}
 }
+
+// strips reports whether the kernel takes its IPv6 addresses off such a link. It gives none of them back.
+func strips(mtu int, up bool) bool { return !up || mtu < minMTU6 }
 
 // reread looks at MTU and state of the link.
 func (d *Device) reread(name string) {
@@ -106,7 +113,26 @@ func (d *Device) reread(name string) {
 		return
 	}
 	if f, err := d.view.look(name); err == nil && f.exists {
+		d.restore(f)
 		d.setLink(f.mtu, f.up)
+	}
+}
+
+// restore gives the host's side of a device of ours its addresses again, once the link is such that it can keep them.
+func (d *Device) restore(f facts) {
+	if strips(f.mtu, f.up) {
+		d.stripped = true
+		return
+	}
+	if !d.stripped {
+		return
+	}
+	d.stripped = false
+	if !d.cfg.Create {
+		return
+	}
+	if err := d.view.readdress(f, d.cfg); err != nil {
+		d.cfg.Logf("tun %s: the host's addresses, which the kernel takes off a link that is down, are not back: %v", d.cfg.Name, err)
 	}
 }
 
