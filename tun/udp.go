@@ -23,6 +23,8 @@ const (
 	// pathEvery is how often the path MTU of the tunnel is looked up again: the kernel forgets a smaller one after ten
 	// minutes, and then packets may grow.
 	pathEvery = 15 * time.Second
+	// peerPathEvery is how often it is looked up at most because there is another peer: that takes a socket.
+	peerPathEvery = time.Second
 	// udpBuffer is asked for in both directions; an unprivileged process gets what net.core.rmem_max allows.
 	udpBuffer = 4 << 20
 )
@@ -47,7 +49,6 @@ type UDP struct {
 	cfg      UDPConfig
 	conn     *net.UDPConn
 	raw      syscall.RawConn
-	overhead int // bytes around an IP packet
 	pinned   bool
 	mtu      atomic.Int64
 	peer     atomic.Pointer[netip.AddrPort] // nil: nobody was heard yet
@@ -59,6 +60,9 @@ type UDP struct {
 	in       []byte
 	n        int
 	from     unix.Sockaddr
+	latest   sender        // that the peer was made of
+	told     time.Time     // when a change of the peer was last logged
+	moved    chan struct{} // the peer has changed: the path has to be followed
 	readErr  error
 	readOnce func(fd uintptr)
 	readWait func(fd uintptr) bool
@@ -90,11 +94,8 @@ func OpenUDP(cfg UDPConfig) (*UDP, error) {
 		return nil, fmt.Errorf("UDP link: %w", err)
 	}
 	u := &UDP{
-		cfg: cfg, conn: conn, raw: raw, pinned: !cfg.AnyPeer, overhead: ip.HeaderLen6 + udpHeaderLen,
-		closing: make(chan struct{}), in: make([]byte, 1<<16),
-	}
-	if cfg.Local.Addr().Is4() || cfg.Peer.Addr().Is4() {
-		u.overhead = ip.HeaderLen4 + udpHeaderLen
+		cfg: cfg, conn: conn, raw: raw, pinned: !cfg.AnyPeer,
+		closing: make(chan struct{}), moved: make(chan struct{}, 1), in: make([]byte, 1<<16),
 	}
 	if cfg.Peer.IsValid() {
 		u.peer.Store(&cfg.Peer)
@@ -110,7 +111,7 @@ func OpenUDP(cfg UDPConfig) (*UDP, error) {
 	}
 	u.emit = u.send
 	u.followPath()
-	go u.watchPath()
+	go u.watchPath(u.followPath)
 	return u, nil
 }
 
@@ -133,13 +134,13 @@ func (c *UDPConfig) check() error {
 // open makes the socket. It is connected to a pinned peer: the kernel drops what others send, and tells of its path.
 func (c *UDPConfig) open() (*net.UDPConn, error) {
 	local := net.UDPAddrFromAddrPort(c.Local)
-	family := "udp"
-	if c.Peer.IsValid() && c.Local.Addr().IsUnspecified() {
-		local.IP = nil // of the peer's family
+	family, first := "udp", c.Local.Addr()
+	if c.Peer.IsValid() && first.IsUnspecified() {
+		local.IP, first = nil, c.Peer.Addr() // of the peer's family
 		family = "udp6"
-		if c.Peer.Addr().Is4() {
-			family = "udp4"
-		}
+	}
+	if first.Is4() {
+		family = "udp4" // 0.0.0.0 would be every address of both families
 	}
 	var conn *net.UDPConn
 	var err error
@@ -231,28 +232,12 @@ func (u *UDP) accept(deliver func([]byte, ip.Offload)) int {
 		u.counters.headerDrops[HeaderEmpty].Add(1)
 		return 0
 	}
-	if !u.pinned {
+	if v := u.in[0] >> 4; !u.pinned && (v == 4 || v == 6) { // what is no IP packet is not from a peer
 		u.heard(u.from)
 	}
 	u.counters.read(u.n, false)
 	deliver(u.in[:u.n], ip.Offload{})
 	return 1
-}
-
-// heard makes the sender of a datagram the one to send to.
-func (u *UDP) heard(from unix.Sockaddr) {
-	var a netip.AddrPort
-	switch s := from.(type) {
-	case *unix.SockaddrInet4:
-		a = netip.AddrPortFrom(netip.AddrFrom4(s.Addr), uint16(s.Port))
-	case *unix.SockaddrInet6:
-		a = netip.AddrPortFrom(netip.AddrFrom16(s.Addr).Unmap(), uint16(s.Port))
-	}
-	if old := u.peer.Load(); old == nil || *old != a {
-		u.peer.Store(&a)
-		u.cfg.Logf("%s: the peer is now %v", u.Name(), a)
-		u.followPath()
-	}
 }
 
 // Write sends a packet, a super-packet in its segments, with complete checksums.

@@ -189,6 +189,51 @@ func TestUDPFollowsAPathThatShrinks(t *testing.T) {
 	}
 }
 
+// A link on 0.0.0.0 is one of IPv4: Go would take both families.
+func TestUDPOnEveryAddressOfIPv4(t *testing.T) {
+	u := mustUDP(t, UDPConfig{Local: netip.MustParseAddrPort("0.0.0.0:0"), AnyPeer: true})
+	port := u.LocalAddr().Port()
+	six, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6zero, Port: int(port)})
+	if err != nil {
+		t.Fatalf("a link on 0.0.0.0 takes port %d of IPv6: %v", port, err)
+	}
+	six.Close()
+	peer := mustUDP(t, UDPConfig{Local: netip.MustParseAddrPort("127.0.0.1:0"), Peer: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)})
+	if err := peer.Write(0, outgoing(4, 0, 10)); err != nil {
+		t.Fatal(err)
+	}
+	receiveAll(t, u, 1)
+}
+
+// What is around a packet depends on the peer, which may be of either family on a link on [::].
+func TestUDPMTUFollowsThePeer(t *testing.T) {
+	needRoot(t, "the MTU of a UDP link after a change of its peer")
+	lo := mustLink(t, "lo")
+	if err := netlink.LinkSetMTU(lo, 1500); err != nil {
+		t.Fatal(err)
+	}
+	defer netlink.LinkSetMTU(lo, lo.Attrs().MTU)
+	u := mustUDP(t, UDPConfig{Local: netip.MustParseAddrPort("[::]:0"), AnyPeer: true})
+	for _, tt := range []struct {
+		host string
+		want int
+	}{{"127.0.0.1", 1472}, {"::1", 1452}, {"127.0.0.1", 1472}} {
+		host := netip.MustParseAddr(tt.host)
+		peer := mustUDP(t, UDPConfig{Local: netip.AddrPortFrom(host, 0), Peer: netip.AddrPortFrom(host, u.LocalAddr().Port())})
+		if err := peer.Write(0, outgoing(4, 0, 10)); err != nil {
+			t.Fatal(err)
+		}
+		receiveAll(t, u, 1)
+		deadline := time.Now().Add(20 * time.Second)
+		for u.MTU() != tt.want && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond)
+		}
+		if u.MTU() != tt.want {
+			t.Errorf("MTU %d with %v as peer, want %d", u.MTU(), host, tt.want)
+		}
+	}
+}
+
 func TestUDPCloseEndsRead(t *testing.T) {
 	a, _ := udpPair(t, "127.0.0.1")
 	ended := make(chan error)

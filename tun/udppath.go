@@ -30,26 +30,48 @@ func dontFragment(conn *net.UDPConn) error {
 	return err
 }
 
-// watchPath looks the path up from time to time, until Close.
-func (u *UDP) watchPath() {
+// watchPath has the path looked up from time to time, and at once when there is another peer, but not for each of many. It returns at
+// Close.
+func (u *UDP) watchPath(follow func()) {
 	tick := time.NewTicker(pathEvery)
 	defer tick.Stop()
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	var moved chan struct{} // nil while it rests
 	for {
 		select {
-		case <-tick.C:
-			u.followPath()
 		case <-u.closing:
 			return
+		case <-rest.C:
+			moved = u.moved
+		case <-moved:
+			follow()
+			moved = nil
+			rest.Reset(peerPathEvery)
+		case <-tick.C:
+			follow()
 		}
 	}
 }
 
+// over4 reports whether datagrams go over IPv4: to the peer, or as long as there is none to who may be one.
+func (u *UDP) over4() bool {
+	if to := u.peer.Load(); to != nil {
+		return to.Addr().Unmap().Is4()
+	}
+	return u.cfg.Local.Addr().Is4()
+}
+
 // followPath takes over what the kernel knows of the path to the peer.
 func (u *UDP) followPath() {
-	mtu := 1500 - u.overhead
+	around := ip.HeaderLen6 + udpHeaderLen
+	if u.over4() {
+		around = ip.HeaderLen4 + udpHeaderLen
+	}
+	mtu := 1500 - around
 	if to := u.peer.Load(); to != nil {
 		if outer, ok := pathTo(net.UDPAddrFromAddrPort(*to)); ok {
-			mtu = outer - u.overhead
+			mtu = outer - around
 		}
 	}
 	mtu = max(min(mtu, maxUDPPayload), minMTU)
