@@ -90,8 +90,9 @@ func (c *cutter) cut(p *ip.Outgoing) bool {
 	return c.segmenter.Split(p, c.emit) == nil
 }
 
-// Set changes the impairment, for both directions. Packets that wait leave at once when it becomes none. A Read that blocks
-// already takes one batch more as it comes.
+// Set changes the impairment, for both directions; the same one again changes nothing. Packets that wait keep their time, and those
+// that come later their place behind them; all leave at once when it becomes none. A Read that blocks already takes one batch more
+// as it comes.
 func (x *Impaired) Set(i Impairment) error {
 	if err := i.Check(); err != nil {
 		return err

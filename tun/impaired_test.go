@@ -291,6 +291,61 @@ func TestImpairedEndsAndBeginsAtRunTime(t *testing.T) {
 	})
 }
 
+// A reload sets the impairment again, whether it has changed or not.
+func TestImpairedSetAgainKeepsRateAndOrder(t *testing.T) {
+	// 140 bytes take 1.12 ms at 1 Mbit/s, and 0.56 ms at twice that.
+	slow, fast := Impairment{Rate: 1e6, Delay: 20 * time.Millisecond}, Impairment{Rate: 2e6, Delay: 5 * time.Millisecond}
+	for what, c := range map[string]struct {
+		then Impairment
+		last time.Duration
+	}{
+		"the same":     {slow, 20*time.Millisecond + 40*1120*time.Microsecond},
+		"a better one": {fast, 5*time.Millisecond + 20*1120*time.Microsecond + 20*560*time.Microsecond},
+	} {
+		bubble(t, slow, nil, func(x *Impaired, far *Memory) {
+			out := listen(far)
+			number(t, x, 4, 20)
+			if err := x.Set(c.then); err != nil {
+				t.Fatal(err)
+			}
+			number(t, x, 4, 20)
+			time.Sleep(time.Second)
+			got := out()
+			list := numbers(got)
+			if len(got) != 40 || !slices.IsSorted(list[:20]) || !slices.IsSorted(list[20:]) {
+				t.Fatalf("%s: the order is %v, want 0 to 19 twice", what, list)
+			}
+			if last := got[39].at; last != max(c.last, got[19].at) {
+				t.Errorf("%s: the last packet took %v, want %v or as long as the 20th, %v", what, last, c.last, got[19].at)
+			}
+		})
+	}
+}
+
+// What waits is bounded, and what it took is given back.
+func TestImpairedBoundsMemory(t *testing.T) {
+	bubble(t, Impairment{Delay: time.Hour}, nil, func(x *Impaired, far *Memory) {
+		const most = mostKept / laneBuffer
+		number(t, x, 4, most+10)
+		if f := x.Fates(Out); f[FateQueueFull] != 10 || f[FatePassed] != most {
+			t.Errorf("%d packets wait and %d found no room, want %d and 10", f[FatePassed], f[FateQueueFull], most)
+		}
+		l := x.out[0]
+		time.Sleep(2 * time.Hour)
+		l.mu.Lock()
+		if len(l.spare) != mostSpare || l.kept != 0 {
+			t.Errorf("after the last packet has left, %d buffers are kept, and %d bytes are said to wait", len(l.spare), l.kept)
+		}
+		l.mu.Unlock()
+		if err := x.Set(Impairment{}); err != nil {
+			t.Fatal(err)
+		}
+		if l.spare != nil || l.waiting != nil {
+			t.Errorf("without an impairment %d buffers are kept", len(l.spare))
+		}
+	})
+}
+
 func TestObserverSeesEveryPacketOnce(t *testing.T) {
 	type seen struct {
 		d       Direction

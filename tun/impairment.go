@@ -18,7 +18,7 @@ type Impairment struct {
 	Reorder   float64 // that are overtaken by those behind them
 	Corrupt   float64 // of which one bit is another
 
-	Delay  time.Duration // of every packet
+	Delay  time.Duration // of every packet; what finds 128 MiB in the buffers of those that wait is dropped, as beyond Queue
 	Jitter time.Duration // by which the delay varies, up and down; the order stays
 	Rate   float64       // bits a second; 0: without limit
 	Queue  int           // bytes that may wait for the rate; 0: what passes in 100 ms, at least 64 KiB
@@ -117,7 +117,7 @@ const (
 	FateDuplicated
 	FateReordered
 	FateCorrupted
-	FateQueueFull // dropped: too much waits for the rate, or for the reader
+	FateQueueFull // dropped: too much waits for the rate, for the end of a delay, or for the reader
 	NumFates
 )
 

@@ -8,6 +8,16 @@ import (
 	"time"
 )
 
+const (
+	// laneBuffer is the size of a packet's buffer, unless the packet is larger.
+	laneBuffer = 2048
+	// mostKept is how many bytes of buffers wait in a lane at most: 65,536 packets of up to 2048 bytes, or 0.8 s of a Gbit/s of full
+	// packets. A delay of an hour must not take all memory.
+	mostKept = 128 << 20
+	// mostSpare is how many buffers are kept for the next packets.
+	mostSpare = 4096
+)
+
 // lane is one direction of an impaired link: packets wait in it for the time at which they leave.
 type lane struct {
 	fates [NumFates]atomic.Uint64
@@ -19,6 +29,7 @@ type lane struct {
 	busy     time.Duration
 	last     time.Duration // when the latest packet leaves that keeps the order
 	waiting  held
+	kept     int // bytes of the buffers of what waits
 	sequence uint64
 	timer    *time.Timer
 	spare    [][]byte
@@ -55,18 +66,25 @@ func newLane(leave func([]byte)) *lane {
 	return &lane{now: func() time.Duration { return time.Since(start) }, leave: leave}
 }
 
-// set changes the terms. What waits leaves at once when there are none any more.
+// set changes the terms. The same terms again change nothing, and others neither the order of packets nor when the rate is free:
+// what waits keeps its time. It leaves at once when there are no terms any more.
 func (l *lane) set(t *terms, stream uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.terms, l.busy, l.last = t, 0, 0
-	if t != nil {
-		l.dice = rand.New(rand.NewPCG(t.Seed, stream))
-		return
+	switch {
+	case t == nil:
+		l.end()
+	case l.terms == nil || l.terms.Impairment != t.Impairment:
+		l.terms, l.dice = t, rand.New(rand.NewPCG(t.Seed, stream))
 	}
+}
+
+// end lets everything go, and gives the memory back.
+func (l *lane) end() {
 	for len(l.waiting) > 0 {
 		l.release()
 	}
+	l.terms, l.busy, l.last, l.waiting, l.spare = nil, 0, 0, nil, nil
 }
 
 // add lets a packet enter, which is borrowed.
@@ -87,6 +105,9 @@ func (l *lane) add(packet []byte) {
 // decide draws the fate of a packet. Only what is not lost takes a place at the rate.
 func (l *lane) decide(t *terms, packet []byte) {
 	lot, at := t.draw(l.dice, len(packet)), l.now()
+	if lot.copies > 0 && l.kept >= mostKept {
+		lot.fate, lot.copies = FateQueueFull, 0
+	}
 	if lot.copies > 0 && t.Rate > 0 {
 		begin := max(at, l.busy)
 		if int((begin-at).Seconds()*t.Rate/8)+len(packet) > t.queue() {
@@ -118,6 +139,7 @@ func (l *lane) hold(packet []byte, lot lot, at time.Duration) {
 			b[lot.bit/8] ^= 1 << (lot.bit % 8)
 		}
 		l.sequence++
+		l.kept += cap(b)
 		heap.Push(&l.waiting, heldPacket{at, l.sequence, b})
 	}
 	l.run()
@@ -151,8 +173,11 @@ func (l *lane) fire() {
 // release lets the first packet go.
 func (l *lane) release() {
 	h := heap.Pop(&l.waiting).(heldPacket)
+	l.kept -= cap(h.packet)
 	l.leave(h.packet)
-	l.spare = append(l.spare, h.packet[:0])
+	if len(l.spare) < mostSpare {
+		l.spare = append(l.spare, h.packet[:0])
+	}
 }
 
 func (l *lane) buffer() []byte {
@@ -161,7 +186,7 @@ func (l *lane) buffer() []byte {
 		l.spare = l.spare[:n-1]
 		return b
 	}
-	return make([]byte, 0, 2048)
+	return make([]byte, 0, laneBuffer)
 }
 
 // close drops what waits, as a pulled cable does.
