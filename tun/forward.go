@@ -1,7 +1,9 @@
 package tun
 
 import (
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"tcpd/ip"
 )
@@ -10,12 +12,27 @@ import (
 // comes from one goes out by the other. Super-packets pass whole where the other link takes them. A packet that is larger
 // than the other link's MTU is answered with an ICMP message that says so (RFC 1191, section 4; RFC 4443, section 3.2).
 type Forwarder struct {
-	links  [2]Carrier
-	tooBig atomic.Uint64
+	links    [2]Carrier
+	tooBig   atomic.Uint64
+	withheld atomic.Uint64
+	began    time.Time
+
+	mu      sync.Mutex // guards answers
+	answers *ip.TokenBucket
 }
 
+// ICMP messages are sent at this rate at most, as the stack's errors are (icmp_msgs_per_sec and icmp_msgs_burst of Linux): "a node
+// MUST limit the rate of ICMPv6 error messages that it originates" (RFC 4443, section 2.4 (f)).
+const (
+	answerRate  = 1000 // per second, both ways
+	answerBurst = 50
+)
+
 // Forward makes a Forwarder of two links, which it owns.
-func Forward(a, b Carrier) *Forwarder { return &Forwarder{links: [2]Carrier{a, b}} }
+func Forward(a, b Carrier) *Forwarder {
+	now := time.Now()
+	return &Forwarder{links: [2]Carrier{a, b}, began: now, answers: ip.NewTokenBucket(answerRate, answerBurst, uint64(now.UnixNano()))}
+}
 
 // Run moves packets until Close, or until one of the links fails, and returns why.
 func (f *Forwarder) Run() error {
@@ -38,6 +55,16 @@ func (f *Forwarder) Close() error {
 
 // TooBig returns how many packets did not fit.
 func (f *Forwarder) TooBig() uint64 { return f.tooBig.Load() }
+
+// Withheld returns how many of these were not answered, because too many were.
+func (f *Forwarder) Withheld() uint64 { return f.withheld.Load() }
+
+// mayAnswer reports whether one more ICMP message may be sent.
+func (f *Forwarder) mayAnswer() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answers.Take(int64(time.Since(f.began)))
+}
 
 // move reads one queue of a link.
 func (f *Forwarder) move(from, queue int) error {
@@ -84,7 +111,12 @@ func (m *mover) tooLarge(b []byte, o ip.Offload, mtu int) {
 	if m.packet.Parse(b, o) != ip.DropNone {
 		return
 	}
-	if n, ok := ip.PutUnreachable(m.reply[:], ip.PacketTooBig, m.packet.Dst, &m.packet, mtu); ok {
+	n, ok := ip.PutUnreachable(m.reply[:], ip.PacketTooBig, m.packet.Dst, &m.packet, mtu)
+	switch {
+	case !ok:
+	case !m.f.mayAnswer():
+		m.f.withheld.Add(1)
+	default:
 		m.err = m.back.Write(m.queue, &ip.Outgoing{Header: m.reply[:n], NetworkLen: min(ip.HeaderLen4, n)})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"tcpd/ip"
 )
@@ -104,4 +105,39 @@ func TestForwardSuperPacketsBehindExtensionHeaders(t *testing.T) {
 		left.Close()
 		right.Close()
 	})
+}
+
+// RFC 4443, section 2.4 (f), and RFC 1812, section 4.3.2.8: a flood of packets that are too big is none of answers.
+func TestForwardAnswersAreLimited(t *testing.T) {
+	for _, version := range []int{4, 6} {
+		synctest.Test(t, func(t *testing.T) {
+			left, a := NewMemory(1500, 1, 4096)
+			b, right := NewMemory(1300, 1, 64)
+			f := Forward(a, b)
+			ended := make(chan error, 1)
+			go func() { ended <- f.Run() }()
+			flood := func(n int) (answers int) {
+				for range n {
+					if err := left.Write(0, outgoing(version, 0, 1400)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				answers, _ = left.Poll(0, 4096, func([]byte, ip.Offload) {})
+				return answers
+			}
+			n := flood(1000)
+			if n == 0 || n > answerBurst || f.TooBig() != 1000 || f.Withheld() != uint64(1000-n) {
+				t.Errorf("IPv%d: %d answers to 1000 packets at once, %d too big, %d withheld", version, n, f.TooBig(), f.Withheld())
+			}
+			time.Sleep(time.Second)
+			if n := flood(10); n != 10 {
+				t.Errorf("IPv%d: %d answers to 10 packets a second later", version, n)
+			}
+			f.Close()
+			<-ended
+			left.Close()
+			right.Close()
+		})
+	}
 }
