@@ -32,11 +32,17 @@ type fakeDevice struct {
 // newFake opens a fake with queues, with virtio headers or without.
 func newFake(t testing.TB, queues int, header bool) *fakeDevice {
 	t.Helper()
+	return newFakeTold(t, queues, header, &subscription{})
+}
+
+// newFakeTold opens a fake that hears of changes.
+func newFakeTold(t testing.TB, queues int, header bool, sub *subscription) *fakeDevice {
+	t.Helper()
 	f := &fakeDevice{t: t, header: header, gso: header}
 	f.Device = newDevice(Config{Name: "fake", Queues: queues, ReattachFor: time.Minute, Logf: f.logf}, nil)
 	f.retry = backoff{time.Millisecond, time.Millisecond}
 	f.attach = f.connect
-	if err := f.start(&subscription{}); err != nil {
+	if err := f.start(sub); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

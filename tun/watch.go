@@ -52,7 +52,7 @@ func (s *subscription) close() {
 // watch keeps MTU and link state current and brings a deleted device back. It is the only goroutine of a Device.
 func (d *Device) watch(sub *subscription) {
 	defer close(d.done)
-	defer func() { sub.close() }()
+	defer sub.close()
 	ticker := time.NewTicker(rereadEvery)
 	defer ticker.Stop()
 	if sub.active() {
@@ -65,7 +65,7 @@ func (d *Device) watch(sub *subscription) {
 			return
 		case u, ok := <-sub.updates:
 			if !ok { // the socket overflowed: changes have been missed
-				sub = &subscription{}
+				sub.close()
 				d.stripped = true
 				ticker.Reset(rereadEvery)
 				continue
