@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"sync/atomic"
 	"syscall"
 
@@ -171,8 +172,12 @@ func explain(err error, name string, cfg Config, f facts) error {
 	var open *fs.PathError
 	opening := errors.As(err, &open)
 	switch {
-	case opening && errors.Is(err, fs.ErrNotExist):
-		hint = "the driver is missing: `modprobe tun`, or give the container the device /dev/net/tun"
+	case opening && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO)):
+		hint = "the driver is missing: `modprobe tun`, or give the container the device " + cloneDevice
+	case opening && errors.Is(err, fs.ErrPermission) && os.Geteuid() == 0:
+		// EACCES is what nodev leads to, EPERM the device rules of a container.
+		hint = "not even root may open the device node: give the container the device (`--device " + cloneDevice + "`), " +
+			"or mount what the node lies on without nodev"
 	case opening && errors.Is(err, fs.ErrPermission):
 		hint = "this user may not open the device node: its usual mode is 0666 (`chmod 0666 " + cloneDevice + "`), else run as root"
 	case errors.Is(err, unix.EPERM) && f.exists:

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -162,6 +163,43 @@ func TestDeviceNodeTrouble(t *testing.T) {
 	t.Cleanup(func() { os.Rename(cloneDevice+"-away", cloneDevice) })
 	if got := asStranger(t, "attach"); !strings.Contains(got, "modprobe tun") {
 		t.Errorf("no node: %q", got)
+	}
+}
+
+// With the node in its place and root before it, what is missing is the driver, or a permission that root cannot give itself.
+func TestDeviceNodeTroubleOfRoot(t *testing.T) {
+	needRoot(t, "a device node without driver, or on a file system without devices")
+	open := func() string {
+		d, err := Open(setUp(t))
+		if err == nil {
+			d.Close()
+			return "opened"
+		}
+		return err.Error()
+	}
+	remount := func(flags uintptr) {
+		if err := unix.Mount("", filepath.Dir(cloneDevice), "", unix.MS_REMOUNT|unix.MS_BIND|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remount(unix.MS_NODEV)
+	got := open()
+	remount(0)
+	if !strings.Contains(got, "--device /dev/net/tun") || !strings.Contains(got, "nodev") || strings.Contains(got, "run as root") {
+		t.Errorf("a mount without devices: %q", got)
+	}
+	if err := os.Rename(cloneDevice, cloneDevice+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Rename(cloneDevice+"-away", cloneDevice)
+	for _, number := range []uint64{unix.Mkdev(10, 251), unix.Mkdev(4095, 1)} { // ENODEV, ENXIO
+		if err := unix.Mknod(cloneDevice, unix.S_IFCHR|0o666, int(number)); err != nil {
+			t.Fatal(err)
+		}
+		if got := open(); !strings.Contains(got, "modprobe tun") {
+			t.Errorf("a node without driver: %q", got)
+		}
+		os.Remove(cloneDevice)
 	}
 }
 
