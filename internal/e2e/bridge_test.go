@@ -96,7 +96,9 @@ func TestBridge(t *testing.T) {
 	startNginx(t, e.far, d.dir)
 	for family, host := range bridged {
 		for _, from := range []*namespace{e.near, e.far} {
-			from.run(t, "ping", "-n", "-c", "1", "-W", "20", "-s", "1400", host)
+			for _, size := range []string{"1400", "4000"} { // whole, and in fragments
+				from.run(t, "ping", "-n", "-c", "1", "-W", "20", "-s", size, host)
+			}
 			if page := from.run(t, "curl", "-sSf", "--max-time", "20", "http://"+literal(host)+"/"); !strings.Contains(page, "segment size") {
 				t.Errorf("%s: curl got %q", family, page)
 			}
