@@ -98,7 +98,7 @@ type Host struct {
 	own     map[ip.Addr]struct{}
 	gateway [2]ip.Addr // of IPv4, of IPv6; zero: none
 	random  random
-	solicit *ip.TokenBucket
+	budget  budget
 
 	phase    phase
 	round    int  // of probes or announcements that were sent
@@ -115,13 +115,6 @@ type Host struct {
 	counters Counters
 }
 
-// Solicitations are limited to this rate for all neighbors together: packets to many addresses must not become a storm of
-// broadcasts (RFC 6583, section 7.1).
-const (
-	solicitRate  = 500
-	solicitBurst = maxNeighbors
-)
-
 // NewHost returns a host that has not started.
 func NewHost(cfg Config) (*Host, error) {
 	if err := cfg.Check(); err != nil {
@@ -129,7 +122,7 @@ func NewHost(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, own: make(map[ip.Addr]struct{}), random: random(cfg.Seed), next: never, turn: never, answer: never,
-		solicit: ip.NewTokenBucket(solicitRate, solicitBurst, cfg.Seed), table: table{index: make(map[ip.Addr]int)},
+		budget: budget{saved: budgetFull}, table: table{index: make(map[ip.Addr]int)},
 	}
 	for _, p := range cfg.Addresses {
 		h.own[ip.AddrFrom(p.Addr())] = struct{}{}

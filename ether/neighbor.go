@@ -15,6 +15,8 @@ const (
 	// a router takes.
 	challengeTimer = 250 * millisecond
 	maxChallenge   = 2
+	// maxDenied is how often the rate may keep us from asking for a neighbor at all, a second each, before it is given up.
+	maxDenied = 10
 )
 
 // Route returns the MAC that a packet to dst has to be sent to. When it is not known, known is false, and the packet is given
@@ -133,15 +135,35 @@ func (h *Host) giveUp(n *neighbor, why Loss) {
 
 // ask sends the next solicitation: to everybody while the MAC is not known, else to it alone.
 func (h *Host) ask(now Time, n *neighbor) {
-	n.tries++
 	h.schedule(n, now+retransTimer)
 	if n.challenge {
 		h.schedule(n, now+challengeTimer)
 	}
-	if n.state == incomplete && !h.solicit.Take(int64(now)) {
+	if n.state == incomplete && !h.mayAsk(now, n) {
 		h.counters.SolicitLimit++
 		return
 	}
+	n.tries++
+	h.solicit(n)
+}
+
+// mayAsk reports whether the rate lets us ask everybody. A neighbor that was never asked for has not failed to answer.
+func (h *Host) mayAsk(now Time, n *neighbor) bool {
+	switch {
+	case n.tries == 0 && h.budget.first(now):
+		return true
+	case n.tries == 0:
+		n.denied++
+	case h.budget.again(now):
+		return true
+	default:
+		n.tries++
+	}
+	return false
+}
+
+// solicit sends a solicitation.
+func (h *Host) solicit(n *neighbor) {
 	h.counters.Solicitations++
 	src := h.source(n.addr)
 	if n.addr.Is4() {
@@ -187,7 +209,7 @@ func (h *Host) advanceNeighbors(now Time) {
 func (h *Host) expire(now Time, n *neighbor) {
 	switch n.state {
 	case incomplete:
-		if n.tries >= maxSolicit {
+		if n.tries >= maxSolicit || n.denied >= maxDenied {
 			h.giveUp(n, NoNeighbor)
 			return
 		}
@@ -203,7 +225,7 @@ func (h *Host) expire(now Time, n *neighbor) {
 	case probe:
 		if n.challenge && n.tries >= maxChallenge || n.tries >= maxSolicit {
 			// The MAC is not there any more. Who has the address now?
-			n.state, n.tries, n.challenge, n.confirmed = incomplete, 0, false, false
+			n.state, n.tries, n.denied, n.challenge, n.confirmed = incomplete, 0, 0, false, false
 		}
 		h.ask(now, n)
 	}

@@ -25,6 +25,7 @@ type neighbor struct {
 	confirmed bool // has answered us: is not evicted
 	challenge bool // in probe: somebody else claims the address
 	tries     uint8
+	denied    uint8  // how often the first question was not sent because of the rate
 	deadline  Time   // when something has to be done
 	used      Time   // last sent to, or learned
 	held      []byte // a frame that waits for the MAC, with room for its header; at most one
