@@ -132,7 +132,7 @@ const (
 	bbrInfinite       = 1<<32 - 1
 	bbrInfiniteRate   = 1<<63 - 1
 	bbrNoRTT          = Duration(Never)
-	bbrLossPerHundred = 5               // LossThresh, 2 in the draft; see crowded
+	bbrLossPerHundred = 2               // LossThresh
 	bbrSameRTT        = 64              // a round trip that is longer by that part of the shortest is none that waited
 	bbrQueueShare     = 8               // of the shortest round trip: what is longer by as much has waited in a queue
 	bbrQueueNoise     = 2 * Millisecond // super-packets, timers and delayed acknowledgements make as much

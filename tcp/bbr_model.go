@@ -141,8 +141,8 @@ func tooMuch(lost, inflight uint32, sack bool) bool {
 // and BBR is what people with such paths come for. What overflows a queue has packets with it that waited in that queue: while
 // the shortest round trip of a round or two is no longer than that of the path, a loss is the path's own, unless a tenth of
 // all is lost, as behind a policer. That a single packet was late says nothing: paths and machines stall. For the same reason
-// LossThresh is 5% and not 2%, and the cruise too lowers its bounds beyond it only: on a machine that is short of processor
-// every round trip is long, and 1% of loss would do it.
+// the cruise too lowers its bounds beyond LossThresh only: on a machine that is short of processor every round trip is long, and
+// a single loss would do it.
 func (b *bbr) crowded(w *window, lost, inflight uint32) bool {
 	queue := min(b.trips[0], b.trips[1]) > b.minRTT+max(b.minRTT/bbrQueueShare, bbrQueueNoise)
 	return queue || lost > bbrLossRanges*w.mss && lost > inflight/10

@@ -94,14 +94,20 @@ func (b *bottleneck) until(end Time, done func() bool) bool {
 
 func (b *bottleneck) info() Info { return b.tables[0].Info(b.now, b.sender) }
 
-func (b *bottleneck) step() bool {
-	b.flush()
+// due is when something happens next.
+func (b *bottleneck) due() Time {
 	next := min(b.tables[0].Deadline(), b.tables[1].Deadline())
 	for _, w := range b.wires {
 		if len(w) > 0 {
 			next = min(next, w[0].at)
 		}
 	}
+	return next
+}
+
+func (b *bottleneck) step() bool {
+	b.flush()
+	next := b.due()
 	if next == Never {
 		return false
 	}
