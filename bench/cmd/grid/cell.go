@@ -57,11 +57,12 @@ func (c cell) conditions(rate float64) link.Conditions {
 	return l
 }
 
-// lasts is how long a sample is taken: slow start and some growth must fit.
+// lasts is how long a sample is taken: slow start and some growth must fit, and fifty round trips or more, so that a hole that is open
+// at the end, behind which nothing counts yet, does not decide.
 func (c cell) lasts() time.Duration {
 	return map[time.Duration]time.Duration{
 		1 * time.Millisecond: 2 * time.Second, 20 * time.Millisecond: 3 * time.Second,
-		100 * time.Millisecond: 6 * time.Second, 300 * time.Millisecond: 9 * time.Second,
+		100 * time.Millisecond: 6 * time.Second, 300 * time.Millisecond: 15 * time.Second,
 	}[c.RTT]
 }
 
