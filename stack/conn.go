@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"time"
 
 	"tcpd/ip"
@@ -105,7 +104,6 @@ func (c *Conn) writeLocked(now *tcp.Time, b []byte) (written int, err error) {
 			c.block(&c.write, now)
 		default:
 			c.shard.leave(*now)
-			runtime.Gosched() // who writes without end has had his turn
 			*now = c.shard.lock()
 		}
 	}

@@ -275,8 +275,13 @@ func (b *bbr) saveCwnd(w *window) {
 
 func (b *bbr) restoreCwnd(w *window) { w.set(max(w.cwnd, b.priorCwnd)) }
 
-// congested does nothing: what is lost changes the model, stretch by stretch.
-func (b *bbr) congested(Time, *window, int) {}
+// congested changes nothing: what is lost changes the model, stretch by stretch. A recovery that follows another one at once begins
+// without a loss of its own.
+func (b *bbr) congested(_ Time, w *window, _ int) {
+	if !b.episode {
+		b.saveState(w)
+	}
+}
 
 // marked takes a mark for a loss that is a sign of congestion, which the draft leaves open: the round lowers the short-term
 // bounds, and a probe for more ends.

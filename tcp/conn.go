@@ -52,6 +52,7 @@ type Conn struct {
 	tsOffset   uint32
 	tsRecent   uint32
 	recorder   uint32 // its number, plus one; see Table.recorder
+	lostTo     Seq    // the end of what loss detection has taken for lost; see lossBeyond
 	tsRecentAt Time
 
 	deliveryRate uint64 // see appLimited

@@ -68,3 +68,20 @@ func TestLongest(t *testing.T) {
 		}
 	}
 }
+
+// The recorder knows how long they are.
+func TestLongest_recorded(t *testing.T) {
+	c := newTalk(t, Config{Recorders: 1, Longest: func(ip.Addr) int { return 262_144 }}, peerFlows[0])
+	c.accepted(modern)
+	c.send(seg{flags: ACK, seq: 1, ack: 1, win: 65535})
+	c.conn.cc.cwnd = 2 << 20
+	c.fill()
+	var out ip.Outgoing
+	for c.table.Poll(c.now, &out) {
+		want := out.Len() - len(out.Header)
+		segments := c.record().Segments
+		if got := segments[len(segments)-1]; got.Len != want || !got.Sent || got.Drop != DropNone {
+			t.Errorf("sent %d bytes, recorded %+v", want, got)
+		}
+	}
+}

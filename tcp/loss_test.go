@@ -378,3 +378,23 @@ func TestRecovery_lossOfTheNextWindow(t *testing.T) {
 		}
 	})
 }
+
+// What a router finds too big during a recovery is sent again after it, and that is no congestion.
+func TestRecovery_tooBigMeanwhile(t *testing.T) {
+	converse(t, Config{}, func(c *talk) {
+		c.windowOfForty()
+		c.discard()
+		c.advance(10 * Millisecond)
+		for at := Seq(4001); at <= 40_001; at += 1000 {
+			c.sentFor(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, at}}})
+		}
+		first := c.conn.cc.ssthresh
+		c.table.packetTooBig(c.now, c.conn, c.iss+40_001, 700) // with IPv6 nobody believes it
+		c.discard()
+		c.advance(10 * Millisecond)
+		c.sentFor(seg{flags: ACK, seq: 1, ack: 40_001})
+		if c.conn.cc.ssthresh != first {
+			c.Errorf("ssthresh %d, %d in the recovery before", c.conn.cc.ssthresh, first)
+		}
+	})
+}

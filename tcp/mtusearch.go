@@ -195,8 +195,8 @@ func (t *Table) probeArrived(c *Conn) {
 	c.setPathMTU(s.low)
 }
 
-// probeVanished takes the loss of a probe, the record at p: it was too big. But where other segments are lost as well it may have been
-// congestion, and says nothing of sizes (RFC 4821, section 7.6.4). Then probeVanished reports false.
+// probeVanished takes the loss of a probe, the record at p: it was too big. But where segments before it are lost as well it may have
+// been congestion, and says nothing of sizes (RFC 4821, section 7.6.4). Then probeVanished reports false.
 func (t *Table) probeVanished(c *Conn, p place) bool {
 	if c.recovery.kind == recoverNone && c.flight.lost == 0 {
 		return t.probeTooBig(c, p)

@@ -28,9 +28,9 @@ const (
 	// On a shorter path a round trip is not much longer than what timers and super-packets can tell apart, and pacing costs
 	// more than the burst.
 	minPacedRTT = 500 * Microsecond
-	// At 4 Gbit/s the longest super-packet lasts two ticks of the wheel.
+	// At 4 Gbit/s a super-packet of 64 KiB lasts two ticks of the wheel.
 	maxPacedRate = 500_000_000
-	// As much of a window leaves at once with CUBIC and Reno, unless told otherwise: a super-packet. Acknowledgements seldom make
+	// As much of a window leaves at once with CUBIC and Reno, unless told otherwise. Acknowledgements seldom make
 	// room for more; the end of a recovery in which the send buffer ran dry does, and so does data after an idle time.
 	maxBurst = 64 << 10
 	// The first ten segments are not paced, as in Linux: they are the initial window.

@@ -55,6 +55,7 @@ func (e *recorded) describe(c *Conn) RecordedSegment {
 	ours, theirs, scale := c.snd.iss, c.rcv.irs, c.rcv.scale
 	if s.Sent {
 		s.Again = e.fate&recordedAgain != 0
+		s.Len |= int(e.fate&recordedDrop) << 16
 	} else {
 		s.Drop = Drop(e.fate & recordedDrop)
 		ours, theirs, scale = theirs, ours, c.snd.scale

@@ -30,10 +30,10 @@ type recorded struct {
 	seq, ack           Seq
 	sackStart, sackEnd Seq // the first block; none when equal
 	timeHigh           uint16
-	length             uint16
+	length             uint16 // the low bits
 	window             uint16 // as in the header
 	flags              Flags
-	fate               uint8 // recordedOut, recordedAgain, and of an arrival the reason why it was dropped
+	fate               uint8 // recordedOut, recordedAgain; of an arrival the reason why it was dropped, else the high bits of the length
 }
 
 const (
@@ -167,7 +167,7 @@ func (t *Table) recordOut(now Time, c *Conn, h *header, n int, again bool) {
 	}
 	e := r.next(now)
 	e.seq, e.ack, e.flags, e.window, e.length = h.seq, h.ack, h.flags, h.window, uint16(n)
-	e.fate = recordedOut
+	e.fate = recordedOut | uint8(n>>16)&recordedDrop
 	if again {
 		e.fate |= recordedAgain
 	}

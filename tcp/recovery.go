@@ -40,8 +40,9 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	over := c.recovery.kind != recoverNone && c.recovery.until.LessEq(c.snd.una)
 	if over {
 		t.leaveRecovery(c)
-		if c.flight.lost > 0 || c.flight.again > 0 { // "loss in two successive windows of data" (RFC 5681, section 4.3)
+		if c.lossBeyond() { // "loss in two successive windows of data" (RFC 5681, section 4.3)
 			t.enterRecovery(now, c, d)
+			over, fast = false, true
 		}
 	} else {
 		c.undo.expire(c)

@@ -121,13 +121,14 @@ func (v *view) addresses(link netlink.Link, mtu int, cfg Config, logf func(strin
 	return nil
 }
 
-// readdress adds what is missing of the host's addresses.
+// readdress adds what is missing of the host's IPv6 addresses. The others nobody took away who might not have meant it.
 func (v *view) readdress(f facts, cfg Config) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.netlink == nil {
 		return nil // closed meanwhile
 	}
+	cfg.Host = slices.DeleteFunc(slices.Clone(cfg.Host), func(p netip.Prefix) bool { return p.Addr().Is4() })
 	link := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: cfg.Name, Index: f.index}}
 	return v.addresses(link, f.mtu, cfg, cfg.Logf)
 }

@@ -104,6 +104,12 @@ func TestLongSuperPacketsWhereNoneAreTaken(t *testing.T) {
 		}
 		wantParts(t, f, 4, p)
 
+		p = outgoing(version, 1448, 65_500) // more than a header of IPv4 can tell
+		if err := f.Write(0, p); err != nil {
+			t.Fatal(err)
+		}
+		wantParts(t, f, map[int]int{4: 2, 6: 1}[version], p)
+
 		f = newFake(t, 1, false)
 		small := outgoing(version, 1000, 70_000)
 		if err := f.Write(0, small); err != nil {

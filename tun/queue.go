@@ -171,7 +171,7 @@ func (q *queue) write(p *ip.Outgoing) error {
 	case len(p.Header) < ip.HeaderLen4 || super && len(p.Header) < p.NetworkLen+tcpHeaderMin:
 		q.counters.drop(WriteMalformed)
 		return nil
-	case size > maxPacket:
+	case size > shortPacket && super && p.Header[0]>>4 == 4, size > maxPacket:
 		return q.takeLong(end, p)
 	}
 	return q.take(end, p)

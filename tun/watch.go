@@ -118,22 +118,19 @@ func (d *Device) reread(name string) {
 	}
 }
 
-// restore gives the host's side of a device of ours its addresses again, once the link is such that it can keep them.
+// restore gives the host's side of a device of ours its IPv6 addresses again, once the link is such that it can keep them.
 func (d *Device) restore(f facts) {
 	if strips(f.mtu, f.up) {
 		d.stripped = true
 		return
 	}
-	if !d.stripped {
-		return
+	if d.stripped && d.cfg.Create {
+		if err := d.view.readdress(f, d.cfg); err != nil { // it is tried again with the next change
+			d.cfg.Logf("tun %s: the host's IPv6 addresses, which the kernel takes off a link that is down, are not back: %v", d.cfg.Name, err)
+			return
+		}
 	}
 	d.stripped = false
-	if !d.cfg.Create {
-		return
-	}
-	if err := d.view.readdress(f, d.cfg); err != nil {
-		d.cfg.Logf("tun %s: the host's addresses, which the kernel takes off a link that is down, are not back: %v", d.cfg.Name, err)
-	}
 }
 
 // setLink takes over what is known of the link and tells of changes.

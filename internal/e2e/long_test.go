@@ -6,14 +6,19 @@ import "testing"
 // interfaces would have them cut into segments before they are sent on.
 func TestLongSuperPackets(t *testing.T) {
 	router := newNamespace(t, "super-packets of more than 64 KiB")
-	start(t, router, settings{services: []string{`{name: chargen, listen: ":19", chargen: {}}`}})
+	d := start(t, router, settings{services: []string{`{name: chargen, listen: ":19", chargen: {}}`}})
+	here := 100_000
+	if m, err := d.scrape(); err != nil || m["tcpd_link_gso_long"] == 0 {
+		t.Logf("this kernel takes none (%v)", err) // it is older than Linux 6.3
+		here = 20_000
+	}
 	client := behind(t, router, 1500)
 	for _, family := range families {
 		for _, x := range []struct {
 			where      string
 			ns         *namespace
 			least, max int // bytes of data of the longest packet
-		}{{"on the host", router, 100_000, 256 << 10}, {"behind it", client, 20_000, 65535}} {
+		}{{"on the host", router, here, 256 << 10}, {"behind it", client, 20_000, 65535}} {
 			frames := record(t, router, 19, func() { fetch(t, x.ns, address(family.host, 19), 64*miB) })
 			longest := 0
 			for _, f := range frames {

@@ -260,7 +260,7 @@ func (w *world) deceived(e *end, b []byte) {
 // clock has moved, and a challenge may leave before the SYN-ACK.
 func (w *world) begins(e *end, a *app, f tcp.Flags, d tcp.Drop, before *tcp.Counters) {
 	p, after := a.pair, e.table.Counters()
-	if p.shared || a.side == 0 || p.plan.simultaneous {
+	if a.side == 0 || p.plan.simultaneous {
 		return
 	}
 	answered := after.CookiesSent > before.CookiesSent
@@ -269,12 +269,12 @@ func (w *world) begins(e *end, a *app, f tcp.Flags, d tcp.Drop, before *tcp.Coun
 		return
 	}
 	t := &p.taps[1]
-	if t.made != 0 && t.begun {
-		p.shared = true
+	if t.made != 0 && (t.begun || p.shared) {
 		p.twins = p.twins || t.made == e.clock()
-		if s := a.state; a.conn != nil && !a.over && s != tcp.TimeWait && a.conn.State() != tcp.Closed {
+		if s := a.state; !p.shared && a.conn != nil && !a.over && s != tcp.TimeWait && a.conn.State() != tcp.Closed {
 			w.failf("%v: a segment begins another connection beside it, which is in %v", a, s)
 		}
+		p.shared = true
 	}
 	if made {
 		t.made = e.clock()

@@ -98,6 +98,7 @@ func TestRegressions(t *testing.T) {
 		{3, 60111325, "a false alarm: the port that Connect chose is that of a connection still to be accepted, and the world gives it up"},
 		{3, 60913975, "a false alarm: while the listener was away a RST left, and a cookie opened the connection when it was back"},
 		{3, 81233926, "a false alarm: whoever decides forgot all of the seven SYNs of a client"},
+		{4, 92120734, "a false alarm: within a tick an old SYN begins another incarnation, of a flow that something else had used, too"},
 		{3, 5104330, "a false alarm: reset by the peer, then the listener that held it for an application ended"},
 	} {
 		if r := RunOld(c.seed, c.generation, nil); r.Failure != "" {
