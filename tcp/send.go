@@ -173,6 +173,9 @@ func (t *Table) askLongest(c *Conn) {
 	if t.cfg.Longest != nil {
 		c.longest = uint32(max(t.cfg.Longest(c.flow.Remote), maxSuper))
 	}
+	if c.longest > maxSuper {
+		t.turn.worth = max(t.turn.worth, int(c.longest))
+	}
 }
 
 // whole returns how many of n bytes fill segments of mss. Most are one segment or less, and dividing takes as long as a copy of it.

@@ -56,6 +56,13 @@ func (q *fifo[T]) pop() (v T, ok bool) {
 	return v, true
 }
 
+// lastFirst puts the last of those that wait before the others.
+func (q *fifo[T]) lastFirst() {
+	last := q.ring[(q.head+q.n-1)&(len(q.ring)-1)]
+	q.head = (q.head - 1) & (len(q.ring) - 1)
+	q.ring[q.head] = last
+}
+
 func (q *fifo[T]) front() (v T, ok bool) {
 	if q.n == 0 {
 		return v, false

@@ -42,7 +42,8 @@ type Table struct {
 	listeners []listener
 	bound     map[endpoint]ListenerID
 
-	turns    fifo[turn]  // who may send
+	turns    fifo[turn] // who may send
+	turn     turnBytes
 	replies  fifo[reply] // segments that belong to no record
 	cookies  fifo[half]  // SYN-ACKs that leave none
 	events   []Event
@@ -89,6 +90,13 @@ func (r ref) index() uint32 { return uint32(r) & (1<<refKindShift - 1) }
 type turn struct {
 	half  bool
 	index uint32
+}
+
+// turnBytes is what a turn is worth where some super-packets are longer than others: a connection whose are not has several of them.
+type turnBytes struct {
+	worth int    // the longest super-packet of any connection so far; 0: all are alike, and a turn is one
+	of    uint32 // the slot of the connection whose turn it is
+	spent int
 }
 
 // NewTable returns an empty table.
@@ -318,8 +326,23 @@ func (t *Table) goOn(now Time, c *Conn) {
 	t.noteLimit(now, c)
 }
 
+// keepTurn lets c, which has sent a packet of n bytes and is the last of those that wait, be the next as well while its turn is worth
+// another super-packet.
+func (t *Table) keepTurn(c *Conn, n int) {
+	u := &t.turn
+	if u.of != c.slot {
+		u.of, u.spent = c.slot, 0
+	}
+	u.spent += n
+	if c.queued && n > maxSuper/2 && u.spent+maxSuper <= u.worth {
+		t.turns.lastFirst()
+	} else {
+		u.spent = 0
+	}
+}
+
 // Poll is a poll out: it builds the next packet, valid until the next Poll, whatever is called meanwhile, and returns false when
-// there is nothing to send now. Connections take turns; each turn is one packet or super-packet.
+// there is nothing to send now. Connections take turns; each turn is one packet or super-packet, or several that are worth the longest.
 func (t *Table) Poll(now Time, out *ip.Outgoing) bool {
 	t.pool.endLoan()
 	if !t.next(now, out) {
@@ -364,6 +387,9 @@ func (t *Table) next(now Time, out *ip.Outgoing) bool {
 		if t.emit(now, c, out) {
 			t.rest(c)
 			t.goOn(now, c)
+			if t.turn.worth != 0 {
+				t.keepTurn(c, out.Len())
+			}
 			return true
 		}
 	}
