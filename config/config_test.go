@@ -370,35 +370,40 @@ func wantSame(t *testing.T, c *Config) {
 // TestDirectoriesOfNoUse: what the daemon's user may not read, or not write to, would end the service when it begins.
 func TestDirectoriesOfNoUse(t *testing.T) {
 	top := t.TempDir()
-	for dir, mode := range map[string]os.FileMode{filepath.Dir(top): 0o755, top: 0o755, top + "/shut": 0o700, top + "/read": 0o755, top + "/all": 0o777} {
+	for dir, mode := range map[string]os.FileMode{filepath.Dir(top): 0o755, top: 0o755, top + "/shut": 0, top + "/read": 0o555, top + "/all": 0o777} {
 		_ = os.Mkdir(dir, 0o700)
 		if err := os.Chmod(dir, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to be a user that owns none of the directories")
+	user := os.Geteuid()
+	if user == 0 {
+		user = nobody // root may do everything
 	}
+	denied := fmt.Sprintf("permission denied, as user %d", user)
 	for settings, want := range map[string]string{
-		"http: {root: %s/shut}": "permission denied, as user 65534", "http: {root: %s/read}": "", "sink: {dir: %s/all}": "",
-		"sink: {dir: %s/shut}": "permission denied, as user 65534", "sink: {dir: %s/read}": "ReadWritePaths",
+		"http: {root: %s/shut}": denied, "http: {root: %s/read}": "", "sink: {dir: %s/all}": "",
+		"sink: {dir: %s/shut}": denied, "sink: {dir: %s/read}": "ReadWritePaths",
 	} {
 		text := fmt.Sprintf("services:\n- {name: x, listen: ':1', "+settings+"}\n", top)
 		var err error
-		asNobody(t, func() { _, err = Parse("test.yaml", []byte(text)) })
+		as(t, user, func() { _, err = Parse("test.yaml", []byte(text)) })
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", settings, err, want)
 		}
 	}
 }
 
-// asNobody runs f on a thread of another user, which ends with it.
-func asNobody(t *testing.T, f func()) {
+const nobody = 65534
+
+// as runs f on a thread of a user, which ends with it.
+func as(t *testing.T, user int, f func()) {
+	t.Helper()
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		const keep, nobody = ^uintptr(0), 65534
-		_, _, failed := syscall.RawSyscall(syscall.SYS_SETRESUID, keep, nobody, keep)
+		const keep = ^uintptr(0)
+		_, _, failed := syscall.RawSyscall(syscall.SYS_SETRESUID, keep, uintptr(user), keep)
 		if failed == 0 {
 			f()
 		}

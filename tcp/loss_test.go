@@ -360,16 +360,22 @@ func TestLoss_keptDataMeasuresNothing(t *testing.T) {
 	})
 }
 
+// firstOfForty is a recovery from the loss of the first of forty segments, with all that leaves until the others are SACKed.
+func (c *talk) firstOfForty() {
+	c.Helper()
+	c.windowOfForty()
+	c.discard()
+	c.advance(10 * Millisecond)
+	for at := Seq(4001); at <= 40_001; at += 1000 {
+		c.sentFor(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, at}}})
+	}
+}
+
 // Of what was sent in a recovery something is lost as well, and the acknowledgement that ends the
 // recovery shows it: "loss in two successive windows of data" lowers the window twice (RFC 5681, section 4.3).
 func TestRecovery_lossOfTheNextWindow(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
-		c.windowOfForty()
-		c.discard()
-		c.advance(10 * Millisecond)
-		for at := Seq(4001); at <= 40_001; at += 1000 {
-			c.sentFor(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, at}}})
-		}
+		c.firstOfForty()
 		first, nxt := c.conn.cc.ssthresh, Seq(c.conn.snd.nxt.Sub(c.iss))
 		c.advance(10 * Millisecond)
 		c.sentFor(seg{flags: ACK, seq: 1, ack: 40_001, sacks: []span{{45_001, nxt}}})
@@ -382,12 +388,7 @@ func TestRecovery_lossOfTheNextWindow(t *testing.T) {
 // What a router finds too big during a recovery is sent again after it, and that is no congestion.
 func TestRecovery_tooBigMeanwhile(t *testing.T) {
 	converse(t, Config{}, func(c *talk) {
-		c.windowOfForty()
-		c.discard()
-		c.advance(10 * Millisecond)
-		for at := Seq(4001); at <= 40_001; at += 1000 {
-			c.sentFor(seg{flags: ACK, seq: 1, ack: 1, sacks: []span{{1001, at}}})
-		}
+		c.firstOfForty()
 		first := c.conn.cc.ssthresh
 		c.table.packetTooBig(c.now, c.conn, c.iss+40_001, 700) // with IPv6 nobody believes it
 		c.discard()
