@@ -261,11 +261,7 @@ func TestTheEndOfServeClosesIdleConnectionsAndFinishesRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := &HTTP{Root: dir}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(ctx, l) }()
+	cancel, served := serveFiles(t, dir, l)
 	idle, _ := request(t, l, "small")
 	_, busy := request(t, l, "big")
 	cancel()
@@ -290,11 +286,7 @@ func TestAClosedListenerCutsNoRequest(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "small"), []byte("text"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h := &HTTP{Root: dir}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(ctx, l) }()
+	cancel, served := serveFiles(t, dir, l)
 	last, answer := request(t, l, "small")
 	idle, other := request(t, l, "small")
 	for _, r := range []*http.Response{answer, other} {
@@ -316,6 +308,15 @@ func TestAClosedListenerCutsNoRequest(t *testing.T) {
 	}
 	cancel()
 	wantEOF(t, idle, "idle connections end when the service is to end")
+}
+
+// serveFiles serves the files of a directory until cancel is called, or the listener closed.
+func serveFiles(t *testing.T, dir string, l net.Listener) (cancel context.CancelFunc, served <-chan error) {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	ended := make(chan error, 1)
+	go func() { ended <- (&HTTP{Root: dir}).Serve(ctx, l) }()
+	return cancel, ended
 }
 
 // request asks for a file on a connection that is kept, and returns it with the head of the answer.

@@ -53,46 +53,40 @@ func TestReloadServices(t *testing.T) {
 // While the settings of a service change again and again, every client is served.
 func TestReloadClosesNoPort(t *testing.T) {
 	s := newSetup(t, "services:\n"+serviceLine("web", 80, "http: {body: x0}"))
-	var clients sync.WaitGroup
-	stop := make(chan struct{})
-	for i := range 4 {
-		clients.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if got := s.get(at(ownAddresses[i%2], 80)); !strings.HasPrefix(got, "x") {
-					t.Errorf("during a reload the page is %q", got)
-				}
+	s.reloadWhile(func(address string, stop <-chan struct{}) {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
 			}
-		})
-	}
-	for i := range 50 {
-		if _, err := s.reload("services:\n" + serviceLine("web", 80, fmt.Sprintf("http: {body: x%d}", i+1))); err != nil {
-			t.Error(err)
+			if got := s.get(address); !strings.HasPrefix(got, "x") {
+				t.Errorf("during a reload the page is %q", got)
+			}
 		}
-	}
-	close(stop)
-	clients.Wait()
+	})
 }
 
 // While the settings of a service change again and again, no request is cut on a connection that is kept from one to the next.
 func TestReloadCutsNoRequest(t *testing.T) {
 	s := newSetup(t, "services:\n"+serviceLine("web", 80, "http: {body: x0}"))
+	s.reloadWhile(func(address string, stop <-chan struct{}) {
+		if err := s.keepAsking(address, stop); err != nil {
+			t.Errorf("during a reload: %v", err)
+		}
+	})
+}
+
+// reloadWhile changes the page of a service fifty times while four clients of both families do something.
+func (s *setup) reloadWhile(ask func(address string, stop <-chan struct{})) {
 	var clients sync.WaitGroup
 	stop := make(chan struct{})
 	for i := range 4 {
-		clients.Go(func() {
-			if err := s.keepAsking(at(ownAddresses[i%2], 80), stop); err != nil {
-				t.Errorf("during a reload: %v", err)
-			}
-		})
+		clients.Go(func() { ask(at(ownAddresses[i%2], 80), stop) })
 	}
 	for i := range 50 {
 		if _, err := s.reload("services:\n" + serviceLine("web", 80, fmt.Sprintf("http: {body: x%d}", i+1))); err != nil {
-			t.Error(err)
+			s.t.Error(err)
 		}
 	}
 	close(stop)
