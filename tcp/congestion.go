@@ -116,9 +116,6 @@ func (c *Conn) lose(now Time, p place) {
 		return
 	}
 	c.flight.lose(p)
-	if !c.inFlight(c.lostTo) || c.lostTo.Less(s.end) {
-		c.lostTo = s.end
-	}
 	c.rate.lost += uint32(s.len())
 	c.cc.control().lost(now, &c.cc, loss{
 		start: s.start, end: s.end, inflight: s.mark.inflight, since: c.rate.lost - s.mark.lost, delivered: c.rate.delivered,
@@ -126,11 +123,8 @@ func (c *Conn) lose(now Time, p place) {
 	})
 }
 
-// inFlight reports whether a number lies behind SND.UNA and not behind SND.NXT.
-func (c *Conn) inFlight(at Seq) bool { return c.snd.una.Less(at) && at.LessEq(c.snd.nxt) }
-
 // lossBeyond: of what is still in flight something was lost, and not only found to be too big for the path.
-func (c *Conn) lossBeyond() bool { return c.flight.lost+c.flight.again > 0 && c.inFlight(c.lostTo) }
+func (c *Conn) lossBeyond() bool { return c.flight.lost+c.flight.again > 0 && !c.recovery.tooBig }
 
 // trip is the latest round-trip time, also of what was sent again where SACK tells which transmission has arrived: as long
 // as the queue on the path is now.

@@ -43,7 +43,6 @@ type Conn struct {
 	peerMSS   uint16
 	pathMTU   uint16
 	search    uint32 // for the path MTU; see mtuSearch
-	longest   uint32 // super-packet, in bytes; 0: the link was not asked
 
 	timestamps bool
 	sack       bool
@@ -52,7 +51,6 @@ type Conn struct {
 	tsOffset   uint32
 	tsRecent   uint32
 	recorder   uint32 // its number, plus one; see Table.recorder
-	lostTo     Seq    // the end of what loss detection has taken for lost; see lossBeyond
 	tsRecentAt Time
 
 	deliveryRate uint64 // see appLimited
@@ -87,6 +85,7 @@ type sender struct {
 	fin     bool // FIN follows the last byte of buf
 	finSent bool
 	dupAcks uint8
+	longest uint16 // super-packet, in units of 8 bytes; 0: the link was not asked
 }
 
 // receiver is the receiving half.

@@ -221,7 +221,7 @@ func (t *Table) probeTooBig(c *Conn, p place) bool {
 	}
 	s.high = min(s.high, size-1)
 	c.flight.lose(p)
-	c.recovery.first = true
+	c.recovery.first, c.recovery.tooBig = true, true
 	t.counters.MTUProbesLost++
 	t.want(c)
 	return true

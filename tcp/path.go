@@ -208,6 +208,7 @@ func (t *Table) narrow(c *Conn, mtu uint16) {
 	for p := (place{}); f.has(p); p = f.next(p) {
 		if f.at(p).len() > int(c.snd.mss) {
 			f.lose(p)
+			c.recovery.tooBig = true
 		}
 	}
 	t.want(c)

@@ -5,6 +5,7 @@ type recovery struct {
 	until   Seq // RecoveryPoint: it ends when this is acknowledged. Kept afterwards: "recover" of RFC 6582
 	kind    recoveryKind
 	forward forward
+	tooBig  bool // meanwhile segments were found to be too big for the path
 	first   bool // one segment is sent again whatever the window says (RFC 5681, section 3.2, step 3; RFC 6582, step 3)
 }
 
@@ -39,8 +40,9 @@ func (t *Table) respond(now Time, c *Conn, s *segment, d *delivery) {
 	fast := c.recovery.kind == recoverFast
 	over := c.recovery.kind != recoverNone && c.recovery.until.LessEq(c.snd.una)
 	if over {
+		again := c.lossBeyond()
 		t.leaveRecovery(c)
-		if c.lossBeyond() { // "loss in two successive windows of data" (RFC 5681, section 4.3)
+		if again { // "loss in two successive windows of data" (RFC 5681, section 4.3)
 			t.enterRecovery(now, c, d)
 			over, fast = false, true
 		}

@@ -5,6 +5,9 @@ import "tcpd/ip"
 // maxSuper is the longest packet that every link carries; the segments of a super-packet share its one header.
 const maxSuper = 65535
 
+// longestUnit is what sender.longest counts in.
+const longestUnit = 8
+
 // emit decides what c sends next and builds it; false: nothing.
 func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 	switch {
@@ -22,7 +25,7 @@ func (t *Table) emit(now Time, c *Conn, out *ip.Outgoing) bool {
 			return true
 		}
 	}
-	if c.longest == 0 && c.unsent() > maxSuper {
+	if c.snd.longest == 0 && c.unsent() > maxSuper {
 		t.askLongest(c)
 	}
 	if p, ok := c.flight.firstLost(); ok && c.mayRetransmit(now, c.flight.at(p).len()) {
@@ -164,17 +167,17 @@ func (c *Conn) superPayload(mss int) int {
 	if c.urgent {
 		return mss
 	}
-	return max(whole(max(int(c.longest), maxSuper)-ip.MaxHeaderLen-maxHeaderLen, mss), mss)
+	return max(whole(max(int(c.snd.longest)*longestUnit, maxSuper)-ip.MaxHeaderLen-maxHeaderLen, mss), mss)
 }
 
 // askLongest asks the link how long super-packets to the peer may be, once there is as much to send.
 func (t *Table) askLongest(c *Conn) {
-	c.longest = maxSuper
+	n := maxSuper
 	if t.cfg.Longest != nil {
-		c.longest = uint32(max(t.cfg.Longest(c.flow.Remote), maxSuper))
+		n = min(max(t.cfg.Longest(c.flow.Remote), maxSuper), longestUnit<<16-longestUnit)
 	}
-	if c.longest > maxSuper {
-		t.turn.worth = max(t.turn.worth, int(c.longest))
+	if c.snd.longest = uint16(n / longestUnit); n > maxSuper {
+		t.turn.worth = max(t.turn.worth, n)
 	}
 }
 

@@ -129,7 +129,7 @@ func (t *Table) retransmitTimeout(now Time, c *Conn) {
 	c.stats.timeouts++
 	t.counters.Timeouts++
 	if synchronized.has(c.state) {
-		c.longest = maxSuper // longer ones may be what somebody on the way drops
+		c.snd.longest = maxSuper / longestUnit // longer ones may be what somebody on the way drops
 		t.suspectBlackHole(now, c)
 		t.recoverFromTimeout(now, c)
 	} else {
